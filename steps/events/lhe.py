@@ -88,22 +88,3 @@ def _particle(
     return pylhe.LHEParticle(
         code, status, *mothers, *colours, px, py, pz, e, float(mass), 0.0, float(spin)
     )
-
-
-def read_weights(path: Path) -> tuple[list[str], NDArray]:
-    """Read the event weights of a file.
-
-    Args:
-        path: Event file with a ``<rwgt>`` block per event.
-
-    Returns:
-        Names of the weights and their values ``(n, n_weights)``.
-
-    Raises:
-        ValueError: The file has no events, or events without weights.
-    """
-    rows = [event.weights for event in pylhe.LHEFile.fromfile(path).events]
-    if not rows or not rows[0]:
-        raise ValueError(f"{path}: no event carries weights; was the sample reweighted?")
-    names = list(rows[0])
-    return names, np.array([[row[name] for name in names] for row in rows])

@@ -66,7 +66,7 @@ def left_handed_current(outgoing: NDArray, incoming: NDArray) -> NDArray:
 
 
 def _weyl_spinor(p: NDArray) -> NDArray:
-    """Left-handed Weyl spinor ``(n, 2)`` with u u^dagger = p.sigma, stable for either sign of pz."""
+    """Left-handed Weyl spinor ``(n, 2)`` with u u^dagger = p.sigma, stable for any sign of pz."""
     e, px, py, pz = p.T
     forward = pz > 0
     norm = np.sqrt(e + np.abs(pz))
