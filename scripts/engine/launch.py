@@ -1,0 +1,207 @@
+"""Start ``yadage-run``, wait for it, and leave none of its processes behind."""
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from scripts.engine import progress
+from scripts.engine.errors import Interrupted, RunFailed, UsageError
+from scripts.engine.workdir import YADAGE_LOG
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNTIMES = ("native", "docker")
+
+# Seconds between two looks of Yadage at its graph, each of which takes it about 0.1 s.
+_TICK = 0.5
+# Longer than a step gets to end by itself.
+_GRACE = 10.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Specification(NamedTuple):
+    """A workflow as Yadage names it."""
+
+    toplevel: Path
+    """Folder that the file and the references in it are relative to."""
+    file: str
+
+    @property
+    def path(self) -> Path:
+        """The workflow's file."""
+        return self.toplevel / self.file
+
+
+def check_runtime(runtime: str) -> None:
+    """Refuse a runtime that this machine does not have.
+
+    Raises:
+        UsageError: Containers are asked for and no engine answers.
+    """
+    if runtime == "docker" and _docker_info() is None:
+        raise UsageError("no container engine answers (docker info); use RUNTIME=native")
+
+
+def _docker_info() -> str | None:
+    if shutil.which("docker") is None:
+        return None
+    command = ["docker", "info", "--format", "{{.SecurityOptions}}"]
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        return answer.stdout if answer.returncode == 0 else None
+    return None
+
+
+def run(
+    specification: Specification,
+    parameters: Mapping[str, Any],
+    workdir: Path,
+    *,
+    inputs: Path,
+    runtime: str,
+    cores: int,
+    lock: int,
+) -> None:
+    """Run a workflow through ``yadage-run``; its own log goes to ``yadage.log`` in ``workdir``.
+
+    Args:
+        specification: Workflow to run.
+        parameters: Values of its parameters, files as absolute paths.
+        workdir: Existing, empty directory.
+        inputs: The inputs folder, which containers see at its own path.
+        runtime: One of ``RUNTIMES``.
+        cores: Number of steps that run at the same time.
+        lock: File descriptor that stays open as long as any process of the run lives.
+
+    Raises:
+        RunFailed: With one line that names the step, the reason and the step's log.
+    """
+    init = workdir / "parameters.yml"
+    init.write_text(yaml.safe_dump(dict(parameters), sort_keys=False, allow_unicode=True))
+    plugins = ["--plugins", "scripts.engine.native"] if runtime == "native" else []
+    command = [
+        _program("yadage-run"),
+        f"local:{workdir}",
+        specification.file,
+        str(init),
+        *["--toplevel", str(specification.toplevel)],
+        *["-d", f"initdir={inputs}"],
+        # Yadage would take strings for names of files, and '' for that of the inputs folder.
+        *["-w", "relative=false", "-w", "discover=false"],
+        *["-b", f"multiproc:{cores}", "-u", str(_TICK)],
+        # Predicting results before steps ran costs Yadage a whole core with some tens of steps.
+        *["-o", "disable_prepub=true"],
+        *plugins,
+    ]
+    log = workdir / YADAGE_LOG
+    environment = _environment(runtime, parameters, inputs)
+    if _wait(command, environment, log, lock):
+        raise RunFailed(_last_error(log))
+
+
+def _program(name: str) -> str:
+    path = Path(sys.executable).with_name(name)
+    if not path.exists():
+        raise UsageError(f"{path}: not found; install the project's requirements first")
+    return str(path)
+
+
+def _environment(runtime: str, parameters: Mapping[str, Any], inputs: Path) -> dict[str, str]:
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = str(ROOT)
+    environment["YADAGE_CUSTOM_TRACKER"] = f"{progress.__name__}:Progress"
+    if runtime == "docker":
+        environment.setdefault("PACKTIVITY_DOCKER_NOPULL", "1")
+        environment.setdefault("PACKTIVITY_DOCKER_CMD_MOD", _docker_options(parameters, inputs))
+    return environment
+
+
+def _docker_options(parameters: Mapping[str, Any], inputs: Path) -> str:
+    """Options of ``docker run`` that Packtivity does not give by itself."""
+    # Results must belong to the user, who could not delete them otherwise; without a daemon run by
+    # root they do anyway.
+    rootless = "rootless" in (_docker_info() or "")
+    options = [] if rootless else [f"--user {os.getuid()}:{os.getgid()}"]
+    files = [Path(value) for value in parameters.values() if str(value).startswith("/")]
+    outside = {path.parent for path in files if path.is_file() and inputs not in path.parents}
+    return " ".join(options + [f"-v '{path}:{path}:ro'" for path in sorted(outside)])
+
+
+def _wait(command: list[str], environment: dict[str, str], log: Path, lock: int) -> int:
+    terminal = os.dup(2)
+    # The reading end of this pipe closes when the last process that inherited the other has ended.
+    alive, inherited = os.pipe()
+    environment[progress.DESCRIPTOR] = str(terminal)
+    try:
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env=environment,
+                pass_fds=(terminal, inherited, lock),
+                start_new_session=True,
+            )
+        os.close(inherited)
+        try:
+            return process.wait()
+        finally:
+            _stop(process, alive)
+    finally:
+        os.close(terminal)
+        os.close(alive)
+
+
+def _stop(process: subprocess.Popen, alive: int) -> None:
+    for number, patience in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, 1.0)):
+        if select.select([alive], [], [], 0)[0]:
+            break
+        # macOS refuses with EPERM where Linux finds no process.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        select.select([alive], [], [], patience)
+    process.wait()
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn the first signal that asks to stop into ``Interrupted``, and ignore later ones."""
+
+    def interrupt(number: int, frame: object) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise Interrupted(f"stopped by {signal.Signals(number).name}")
+
+    # What the caller ignores (nohup) stays ignored.
+    before = {each: signal.getsignal(each) for each in _SIGNALS}
+    before = {each: old for each, old in before.items() if old is not signal.SIG_IGN}
+    for each in before:
+        signal.signal(each, interrupt)
+    try:
+        yield
+    finally:
+        for each, old in before.items():
+            signal.signal(each, old)
+
+
+def _last_error(log: Path) -> str:
+    """What ``yadage-run`` says at its end, which is the failed step's error line if one failed."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    lines = [line for line in lines if line]
+    errors = [line for line in lines if line.startswith("Error: ")]
+    if not lines:
+        return f"yadage-run ended without a message (log: {log})"
+    if not errors:
+        return f"{lines[-1]} (log: {log})"
+    error = errors[-1].removeprefix("Error: ").removeprefix("Workflow failed: ")
+    return error if "(log: " in error else f"{error} (log: {log})"

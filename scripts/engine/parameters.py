@@ -1,0 +1,159 @@
+"""The parameters of a workflow: what it asks for, and their values from profile and command line.
+
+A profile is a Yadage initialisation file, a flat YAML mapping of workflow parameters; the files it
+names are relative to the inputs folder. Values of the command line come on top.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from scripts.engine.errors import UsageError
+
+FILES = ("input_file", "input_file_ph", "input_file_ml", "data_file")
+"""Parameters whose values are files."""
+
+_OLDER_NAMES = {"njobs": "num_procs_per_job"}
+
+
+class Setting(NamedTuple):
+    """A value and where it was given."""
+
+    value: Any
+    origin: str
+    """What to call it in a message: ``--data-file``."""
+    folders: tuple[Path, ...]
+    """Folders a file name is relative to, in the order they are tried."""
+
+
+def referenced(specification: Path) -> list[str]:
+    """Names of the parameters that a workflow's stages take from its initialisation.
+
+    Args:
+        specification: Workflow file; a parameter is referenced as ``{step: init, output: NAME}``.
+    """
+    spec = yaml.safe_load(specification.read_text())
+    return sorted(set(_references(spec)))
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        steps = [node.get(key) for key in ("step", "steps", "stages")]
+        if "init" in steps and isinstance(node.get("output"), str):
+            yield node["output"]
+        for value in node.values():
+            yield from _references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _references(value)
+
+
+def read_profile(profile: str, inputs: Path) -> dict[str, Setting]:
+    """Read a profile, given by its name in ``inputs/profiles`` or as a path.
+
+    Raises:
+        UsageError: There is no such profile, or it is not a flat mapping.
+    """
+    folder = inputs / "profiles"
+    is_path = "/" in profile or profile.endswith((".yml", ".yaml"))
+    path = Path(profile) if is_path else folder / f"{profile}.yml"
+    if not path.is_file():
+        known = ", ".join(sorted(entry.stem for entry in folder.glob("*.yml"))) or "none"
+        raise UsageError(f"--profile: no file '{path}' (profiles in {folder}: {known})")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict) or any(isinstance(v, dict | list) for v in values.values()):
+        raise UsageError(f"{path}: must be a flat mapping of workflow parameters to values")
+    return {
+        str(name): Setting("" if value is None else value, f"{path}: {name}", (inputs,))
+        for name, value in values.items()
+    }
+
+
+def from_command_line(
+    assignments: Iterable[str], files: Mapping[str, str | None], inputs: Path
+) -> dict[str, Setting]:
+    """Settings of the command line.
+
+    Args:
+        assignments: ``NAME=VALUE``, values as YAML where that is a number, a truth value or a
+            quoted string, else as they stand.
+        files: Values of the file options by parameter; an empty one counts as not given.
+        inputs: Folder to look for files in when they are not in the current directory.
+
+    Raises:
+        UsageError: An assignment without ``=``.
+    """
+    folders = (Path.cwd(), inputs)
+    settings = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise UsageError(f"-p {assignment}: must be NAME=VALUE")
+        settings[name] = Setting(_value(text), f"-p {name}", folders)
+    for name, value in files.items():
+        if value:
+            settings[name] = Setting(value, "--" + name.replace("_", "-"), folders)
+    return settings
+
+
+def _value(text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return value if isinstance(value, str | int | float) else text
+
+
+def merge(
+    names: Iterable[str],
+    profile: Mapping[str, Setting],
+    command_line: Mapping[str, Setting],
+    rename: Mapping[str, str],
+) -> dict[str, Any]:
+    """Values of all parameters of a workflow, files as absolute paths.
+
+    Args:
+        names: Parameters the workflow references.
+        profile: Settings of the profile; those that the workflow does not reference are ignored.
+        command_line: Settings of the command line.
+        rename: This workflow's own names of parameters that are called otherwise elsewhere.
+
+    Raises:
+        UsageError: An unknown parameter on the command line, one without a value, an absent file.
+    """
+    names = list(names)
+    rename = {**_OLDER_NAMES, **rename}
+    settings = {rename.get(name, name): setting for name, setting in profile.items()}
+    for name, setting in command_line.items():
+        name = rename.get(name, name)
+        if name not in names:
+            known = ", ".join(names) or "none"
+            raise UsageError(f"{setting.origin}: not a parameter of this workflow (known: {known})")
+        settings[name] = setting
+    usual = {own: name for name, own in rename.items() if name not in _OLDER_NAMES}
+    return {name: _final(usual.get(name, name), settings.get(name)) for name in names}
+
+
+def _final(name: str, setting: Setting | None) -> Any:
+    is_file = name in FILES
+    if setting is None or (is_file and not setting.value):
+        option = "--" + name.replace("_", "-") + " FILE" if is_file else f"-p {name}=VALUE"
+        raise UsageError(f"{name}: no value; set it in the profile or with {option}")
+    if is_file:
+        return str(_file(setting))
+    # Users of the upstream workflow write '' for "none", quotes included.
+    return "" if setting.value == "''" else setting.value
+
+
+def _file(setting: Setting) -> Path:
+    for folder in setting.folders:
+        path = (folder / str(setting.value)).resolve()
+        if path.is_file():
+            return path
+    places = ", ".join(str(folder) for folder in setting.folders)
+    raise UsageError(f"{setting.origin}: no file '{setting.value}' (looked in {places})")

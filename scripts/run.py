@@ -1,0 +1,241 @@
+"""Run the workflow, or one half of it, through ``yadage-run``: ``python -m scripts.run --help``."""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from scripts.engine import launch, parameters, workdir
+from scripts.engine.errors import Interrupted, RunFailed, UsageError
+from scripts.engine.launch import ROOT, Specification
+
+
+class Target(NamedTuple):
+    """A workflow that can be run by itself."""
+
+    specification: Specification
+    workdir: str
+    """Default work directory."""
+    rename: Mapping[str, str]
+    """The workflow's own names of parameters that are called otherwise in the profiles."""
+    results: Mapping[str, str]
+    """What to point to at the end: description → place below the work directory."""
+
+
+_DATA = "combine/data/combined_delphes.h5"
+_PLOTS = "plotting/plots"
+TARGETS = {
+    "all": Target(
+        Specification(ROOT, "workflow/workflow.yml"),
+        ".yadage",
+        {},
+        {"plots": f"workflow_ml/{_PLOTS}", "data file": f"workflow_ph/{_DATA}"},
+    ),
+    "ph": Target(
+        Specification(ROOT / "workflow/ph", "workflow.yml"),
+        ".yadage-ph",
+        {"input_file_ph": "input_file"},
+        {"data file": _DATA},
+    ),
+    "ml": Target(
+        Specification(ROOT / "workflow/ml", "workflow.yml"),
+        ".yadage-ml",
+        {"input_file_ml": "input_file"},
+        {"plots": _PLOTS},
+    ),
+}
+
+
+def execute(
+    specification: Specification,
+    values: Mapping[str, Any],
+    *,
+    place: Path,
+    inputs: Path,
+    runtime: str = "native",
+    cores: int = 1,
+) -> None:
+    """Run a workflow in a work directory whose earlier content survives everything but success.
+
+    Args:
+        specification: Workflow to run.
+        values: Its parameters, files as absolute paths.
+        place: Work directory, absolute and without symbolic links.
+        inputs: Folder of the user's inputs.
+        runtime: ``native`` runs steps as plain processes, ``docker`` in containers.
+        cores: Number of steps that run at the same time.
+
+    Raises:
+        UsageError: The work directory is in use or is something else; nothing was touched.
+        RunFailed: The run is in ``workdir.failed(place)``, which the message's paths take into
+            account.
+        Interrupted: A signal asked to stop; the run is in the same place.
+    """
+    with launch.interruptible(), workdir.locked(place) as lock:
+        workdir.check(place)
+        if workdir.recover(place):
+            print(f"an unfinished run was moved to {_shown(workdir.failed(place))}")
+        try:
+            with workdir.replaced(place):
+                launch.run(
+                    specification,
+                    values,
+                    place,
+                    inputs=inputs,
+                    runtime=runtime,
+                    cores=cores,
+                    lock=lock,
+                )
+        except RunFailed as error:
+            moved = str(error).replace(f"{place}{os.sep}", f"{workdir.failed(place)}{os.sep}")
+            raise RunFailed(moved) from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; the exit status is 0, 1 (failed) or 2 (not started)."""
+    options = _parser().parse_args(arguments)
+    target = TARGETS[options.target]
+    place = Path(options.workdir or target.workdir).resolve()
+    inputs = ROOT / "inputs"
+    try:
+        values = _values(options, target, inputs)
+        _check_inputs(options.target, values)
+        _keep_apart(values, place)
+        launch.check_runtime(options.runtime)
+        execute(
+            target.specification,
+            values,
+            place=place,
+            inputs=inputs,
+            runtime=options.runtime,
+            cores=options.cores,
+        )
+    except UsageError as error:
+        return _report(error, 2)
+    except (RunFailed, Interrupted) as error:
+        status = _report(str(error).replace(f"{Path.cwd()}{os.sep}", ""), 1)
+        kept = f"the failed run is kept in {_shown(workdir.failed(place))}"
+        untouched = f"; the results in {_shown(place)} are those from before"
+        print(kept + (untouched if place.exists() else ""), file=sys.stderr)
+        return status
+    except OSError as error:
+        return _report(error, 1)
+    for what, below in target.results.items():
+        print(f"{what + ':':10} {_shown(place / below)}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.run",
+        description="Run the physics and machine-learning workflows through yadage-run.",
+    )
+    add = parser.add_argument
+    add("target", choices=list(TARGETS), help="both workflows, or one half")
+    add(
+        "--profile",
+        default="default",
+        help="name of a file in inputs/profiles, or a path (default: %(default)s)",
+    )
+    places = ", ".join(f"{target.workdir} for {name}" for name, target in TARGETS.items())
+    add("--workdir", help=f"work directory, replaced by a run that succeeds (default: {places})")
+    add(
+        "--runtime",
+        choices=launch.RUNTIMES,
+        default="native",
+        help="run steps as plain processes or in their container images (default: %(default)s)",
+    )
+    for name, what in (
+        ("input-file-ph", "physics input file"),
+        ("input-file-ml", "machine-learning input file"),
+        ("data-file", "MadMiner HDF5 file to analyse, for ml alone"),
+    ):
+        where = "relative to the current directory or inputs/ (default: from the profile)"
+        add(f"--{name}", metavar="FILE", help=f"{what}, {where}")
+    add(
+        "--cores",
+        type=_positive,
+        metavar="N",
+        default=_cores(),
+        help="steps that run at the same time (default: %(default)s)",
+    )
+    add(
+        "-p",
+        dest="parameters",
+        action="append",
+        metavar="NAME=VALUE",
+        default=[],
+        help="workflow parameter, over that of the profile; may be repeated",
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+def _cores() -> int:
+    # macOS cannot tell the cores this process may use.
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _values(options: argparse.Namespace, target: Target, inputs: Path) -> dict[str, Any]:
+    given = vars(options)
+    files = {name: given.get(name) for name in parameters.FILES}
+    return parameters.merge(
+        parameters.referenced(target.specification.path),
+        parameters.read_profile(options.profile, inputs),
+        parameters.from_command_line(options.parameters, files, inputs),
+        target.rename,
+    )
+
+
+def _check_inputs(target: str, values: Mapping[str, Any]) -> None:
+    """Check the input files' content before anything runs."""
+    from steps.interface import check, errors
+
+    own = values.get("input_file")
+    ph = own if target == "ph" else values.get("input_file_ph")
+    ml = own if target == "ml" else values.get("input_file_ml")
+    data_file = values.get("data_file")
+    try:
+        check.check_inputs(
+            ph=Path(ph) if ph else None,
+            ml=Path(ml) if ml else None,
+            data_file=Path(data_file) if data_file else None,
+            parameters=dict(values),
+        )
+    except errors.InputError as error:
+        raise UsageError(str(error)) from None
+
+
+def _keep_apart(values: Mapping[str, Any], place: Path) -> None:
+    """Refuse input files that the run would move away or delete."""
+    for name in parameters.FILES:
+        path = Path(values.get(name) or os.devnull)
+        for folder in (place, workdir.failed(place)):
+            if folder in path.parents:
+                raise UsageError(
+                    f"{name}: '{_shown(path)}' is in {_shown(folder)}, which this run replaces; "
+                    "choose another --workdir"
+                )
+
+
+def _report(error: object, status: int) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return status
+
+
+def _shown(path: Path) -> str:
+    """A path as short as the current directory allows."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
