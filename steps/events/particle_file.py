@@ -1,0 +1,60 @@
+"""Events after the shower: stable particles and benchmark weights as compressed columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+from numpy.typing import NDArray
+
+from steps.events.particles import Particles
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Showered events of one job.
+
+    Attributes:
+        particles: Stable particles of ``n`` events.
+        weights: Weights ``(n, n_benchmarks)`` in pb.
+        benchmarks: Names of the benchmarks, in the order of the columns.
+        sampled: Name of the benchmark that the events were sampled at.
+        job: Number of the job of this benchmark, from zero.
+        seed: Seed of the job, for the stages that follow.
+    """
+
+    particles: Particles
+    weights: NDArray
+    benchmarks: Sequence[str]
+    sampled: str
+    job: int
+    seed: int
+
+
+_COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+
+
+def write(path: Path, sample: Sample) -> None:
+    """Write the events of one job."""
+    with h5py.File(path, "w") as file:
+        for name, column in vars(sample.particles).items():
+            file.create_dataset(f"particles/{name}", data=column, **_COMPRESSION)
+        file.create_dataset("weights", data=sample.weights, **_COMPRESSION)
+        file.attrs["benchmarks"] = list(sample.benchmarks)
+        file.attrs["sampled"] = sample.sampled
+        file.attrs["job"] = sample.job
+        file.attrs["seed"] = sample.seed
+
+
+def read(path: Path) -> Sample:
+    """Read the events of one job."""
+    with h5py.File(path) as file:
+        columns = {name: column[()] for name, column in file["particles"].items()}
+        return Sample(
+            Particles(**columns),
+            file["weights"][()],
+            [str(name) for name in file.attrs["benchmarks"]],
+            str(file.attrs["sampled"]),
+            int(file.attrs["job"]),
+            int(file.attrs["seed"]),
+        )

@@ -1,0 +1,232 @@
+"""The input files of users: schema, defaults and typed access."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from steps.interface.errors import InputError
+
+_SCHEMAS = Path(__file__).parent / "schemas"
+_DEFAULT_CARDS = Path(__file__).parents[2] / "inputs" / "cards"
+
+
+@dataclass(frozen=True)
+class PhInput:
+    """Input of the physics workflow, with defaults filled in.
+
+    ``benchmarks`` maps names to parameter values by parameter name; the other attributes are the
+    sections of the file.
+    """
+
+    path: Path
+    parameters: Sequence[Mapping[str, Any]]
+    benchmarks: Mapping[str, Mapping[str, float]]
+    morphing: Mapping[str, Any]
+    generator: Mapping[str, Any]
+    shower_card: Path
+    detector: Mapping[str, Any]
+    observables: Sequence[Mapping[str, Any]]
+    cuts: Sequence[Mapping[str, Any]]
+
+
+def load_ph(path: Path) -> PhInput:
+    """Read the input file of the physics workflow.
+
+    Raises:
+        InputError: The file is absent, not YAML, or does not fit the schema.
+    """
+    content = _load(path, "ph")
+    names = [p["parameter_name"] for p in content["parameters"]]
+    _reject_duplicates(path, "parameters", "parameter_name", names)
+    for section in ("benchmarks", "observables"):
+        _reject_duplicates(path, section, "name", [item["name"] for item in content[section]])
+    parameters = [
+        dict(p) | {"parameter_range": _parameter_range(path, p)} for p in content["parameters"]
+    ]
+    card = content["shower"].get("card")
+    return PhInput(
+        path=path,
+        parameters=parameters,
+        benchmarks={b["name"]: _benchmark(path, b, names) for b in content["benchmarks"]},
+        morphing=content["set_morphing"],
+        generator=content["generator"],
+        shower_card=path.parent / card if card else _DEFAULT_CARDS / "pythia8.cmnd",
+        detector=content["detector"],
+        observables=content["observables"],
+        cuts=content["cuts"],
+    )
+
+
+def _parameter_range(path: Path, parameter: Mapping[str, Any]) -> tuple[float, float]:
+    value = parameter["parameter_range"]
+    try:
+        if isinstance(value, str):
+            value = [float(part) for part in value.strip().strip("()[]").split(",")]
+        low, high = (float(v) for v in value)
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not low < high:
+        raise InputError(
+            f"{path}: parameters: {parameter['parameter_name']}: parameter_range is "
+            f"{parameter['parameter_range']!r}; write two rising numbers such as (-3.0, 3.0)"
+        )
+    return low, high
+
+
+def _benchmark(path: Path, benchmark: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    where = f"{path}: benchmarks: {benchmark['name']}"
+    numbers = [key.rsplit("_", 1)[1] for key in benchmark if key.startswith("parameter_name_")]
+    values = {}
+    for number in numbers:
+        name = benchmark[f"parameter_name_{number}"]
+        if name not in names:
+            raise InputError(
+                f"{where}: parameter_name_{number} is '{name}', which is no parameter; "
+                f"choose from {', '.join(names)}"
+            )
+        if f"value_{number}" not in benchmark:
+            raise InputError(f"{where}: value_{number} is missing; give the value of {name}")
+        values[name] = float(benchmark[f"value_{number}"])
+    for name in names:
+        if name not in values:
+            raise InputError(f"{where}: no value for parameter {name}; add it")
+    return {name: values[name] for name in names}
+
+
+@dataclass(frozen=True)
+class MlInput:
+    """Input of the machine-learning workflow, with defaults filled in.
+
+    ``methods`` are the names to run; ``thetas`` maps each to its ``theta_0`` (and ``theta_1``)
+    block; ``region`` is one (low, high) pair per parameter; the rest are sections of the file.
+    """
+
+    path: Path
+    estimator: str
+    methods: Sequence[str]
+    thetas: Mapping[str, Mapping[str, Any]]
+    region: Sequence[tuple[float, float]]
+    resolutions: Sequence[int]
+    theta_true: Sequence[float]
+    include_xsec: Sequence[bool]
+    histogram_vars: Sequence[str]
+    fisher_information: Mapping[str, Any]
+    plotting: Mapping[str, Any]
+    training: Mapping[str, Any]
+
+
+def load_ml(path: Path) -> MlInput:
+    """Read the input file of the machine-learning workflow.
+
+    Raises:
+        InputError: The file is absent, not YAML, does not fit the schema or contradicts itself.
+    """
+    content = _load(path, "ml")
+    methods = content["methods"]
+    for method in methods:
+        if method not in content:
+            raise InputError(
+                f"{path}: methods: {method} has no block of its own; add '{method}: theta_0: ...' "
+                "that says where it samples"
+            )
+    limits = content["asymptotic_limits"]
+    region = [(float(r["min"]), float(r["max"])) for r in limits["region"].values()]
+    dimensions = len(region)
+    for key in ("resolutions", "theta_true"):
+        if len(limits[key]) != dimensions:
+            raise InputError(
+                f"{path}: asymptotic_limits: {key} has {len(limits[key])} entries, but region has "
+                f"{dimensions} parameters; give one per parameter"
+            )
+    for name, (low, high) in zip(limits["region"], region, strict=True):
+        if not low < high:
+            raise InputError(
+                f"{path}: asymptotic_limits: region: {name}: min {low} is not below max {high}"
+            )
+    plotting = content["plotting"]
+    for key in ("all_methods_pvalue", "correlations_methods"):
+        named = plotting[key] if key in plotting else methods
+        for method in [named] if isinstance(named, str) else named:
+            if method not in methods:
+                raise InputError(
+                    f"{path}: plotting: {key}: {method} is not among the methods that run "
+                    f"({', '.join(methods)})"
+                )
+    variables = content["histogram_vars"]
+    return MlInput(
+        path=path,
+        estimator=content["estimator"],
+        methods=methods,
+        thetas={method: content[method] for method in methods},
+        region=region,
+        resolutions=limits["resolutions"],
+        theta_true=[float(v) for v in limits["theta_true"]],
+        include_xsec=content["include_xsec"],
+        histogram_vars=[variables] if isinstance(variables, str) else variables,
+        fisher_information=content["fisher_information"],
+        plotting={"all_methods_pvalue": methods[0], "correlations_methods": methods} | plotting,
+        training=content["training"],
+    )
+
+
+def _reject_duplicates(path: Path, section: str, key: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{path}: {section}: {key} '{name}' appears twice; rename one")
+
+
+def _load(path: Path, kind: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise InputError(f"{path}: {line}{problem}; mend the YAML") from None
+    schema = _schema(kind)
+    errors = jsonschema.Draft7Validator(schema).iter_errors(content)
+    error = jsonschema.exceptions.best_match(errors)
+    if error is not None:
+        raise InputError(f"{path}: {_describe(error)}")
+    _fill_defaults(content, schema)
+    return content
+
+
+def _describe(error: jsonschema.ValidationError) -> str:
+    where = ": ".join(str(p + 1) if isinstance(p, int) else p for p in error.absolute_path)
+    remedy = error.schema.get("description") if isinstance(error.schema, dict) else None
+    message = error.message if len(error.message) < 160 else f"{error.message[:157]}..."
+    if error.validator == "required":
+        missing = error.message.split("'")[1]
+        message = f"key '{missing}' is missing"
+        remedy = error.schema.get("properties", {}).get(missing, {}).get("description", "add it")
+    elif error.validator == "additionalProperties":
+        remedy = f"known keys: {', '.join(sorted(error.schema['properties']))}"
+    text = f"{where}: {message}" if where else message
+    return " ".join((f"{text}; {remedy}" if remedy else text).split())
+
+
+@cache
+def _schema(kind: str) -> dict[str, Any]:
+    return json.loads((_SCHEMAS / f"{kind}.json").read_text())
+
+
+def _fill_defaults(content: dict[str, Any], schema: Mapping[str, Any]) -> None:
+    """Insert the defaults of a schema, also those of optional sections that are absent."""
+    for key, sub in schema.get("properties", {}).items():
+        if key not in content and "default" in sub:
+            content[key] = json.loads(json.dumps(sub["default"]))
+        if isinstance(content.get(key), dict):
+            _fill_defaults(content[key], sub)
+        elif isinstance(content.get(key), list):
+            for item in content[key]:
+                if isinstance(item, dict):
+                    _fill_defaults(item, sub["items"])
