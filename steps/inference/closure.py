@@ -1,0 +1,115 @@
+"""Closure of trained networks on a data file: against weighted histograms and joint quantities."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steps.inference import estimators, truth
+from steps.interface import madminer as _madminer  # noqa: F401 - mends MadMiner before its use
+
+from madminer.analysis import DataAnalyzer  # isort: skip
+
+_BINS = {1: 40, 2: 12}
+_DISTANCE = 0.5
+
+
+def test_points(region: Sequence[tuple[float, float]], n_points: int = 5) -> NDArray:
+    """Return parameter points ``(n_points, n_parameters)`` half-way to the edge of a region.
+
+    They lie along either direction of each axis in turn, then along the diagonal.
+    """
+    low, high = np.array(region, dtype=float).T
+    centre, reach = 0.5 * (low + high), 0.5 * _DISTANCE * (high - low)
+    axes = np.eye(len(reach))
+    directions = np.concatenate([*([axis, -axis] for axis in axes), [np.ones(len(reach))]])
+    diagonal = np.ones(len(reach)) / np.sqrt(len(reach))
+    scales = [0.6 * diagonal, -0.6 * diagonal, -diagonal]
+    return (centre + np.concatenate([directions * 1.0, scales]) * reach)[:n_points]
+
+
+def ratio(
+    data_file: str, model: Any, reference: Any, points: NDArray, *, is_likelihood: bool
+) -> dict[str, NDArray]:
+    """Compare estimated log ratios at parameter points with histograms of all events.
+
+    Args:
+        data_file: MadMiner file.
+        model: Estimator of ratios to ``reference``, or of likelihoods.
+        reference: Benchmark name or parameter point of the ratio's denominator.
+        points: Parameter points ``(n_points, n_parameters)``.
+        is_likelihood: Whether the model estimates likelihoods.
+
+    Returns:
+        For each point k ``closure/<k>/{point, truth, estimate, weight}``, and ``closure/points``,
+        ``closure/correlation`` and ``closure/slope`` of all.
+    """
+    data = DataAnalyzer(data_file, include_nuisance_parameters=False)
+    x, denominator = data.weighted_events(theta=reference)
+    log_r = estimators.log_ratio(model, x, points)
+    if is_likelihood:
+        log_r = log_r - estimators.log_ratio(model, x, data._get_theta_value(reference)[None])
+    bins = _bins(x, denominator)
+    comparisons = [
+        truth.ratio_closure(bins, denominator, data.weighted_events(theta=point)[1], estimate)
+        for point, estimate in zip(points, log_r, strict=True)
+    ]
+    return _arrays(comparisons) | {"closure/points": points}
+
+
+def score(data_file: str, model: Any, reference: Any) -> dict[str, NDArray]:
+    """Compare an estimated score with histograms of all events.
+
+    Args:
+        data_file: MadMiner file.
+        model: Score estimator trained at ``reference``.
+        reference: Benchmark name or parameter point.
+
+    Returns:
+        As :func:`ratio`, one comparison per parameter.
+    """
+    data = DataAnalyzer(data_file, include_nuisance_parameters=False)
+    x, weights = data.weighted_events(theta=reference)
+    theta = data._get_theta_value(reference)
+    _, gradients = data.weighted_events(theta=theta, derivative=True)
+    estimate = estimators.score(model, x)
+    return _arrays(truth.score_closure(_bins(x, weights), weights, gradients.T, estimate))
+
+
+def joint(model: Any, sample: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """Compare with the joint ratio or score, which know the momenta that no detector sees.
+
+    Args:
+        model: Estimator of ratios or scores.
+        sample: Test sample, see :func:`steps.inference.samples.draw`.
+
+    Returns:
+        ``joint/truth`` and ``joint/estimate``: log ratios ``(n,)`` or scores ``(n, n_parameters)``.
+    """
+    if "r_xz" not in sample:
+        return {"joint/truth": sample["t_xz"], "joint/estimate": estimators.score(model, sample["x"])}
+    points, inverse = np.unique(sample["theta"], axis=0, return_inverse=True)
+    estimate = np.empty(len(inverse))
+    for index, point in enumerate(points):
+        rows = inverse.ravel() == index
+        estimate[rows] = estimators.log_ratio(model, sample["x"][rows], point[None])[0]
+    return {"joint/truth": np.log(sample["r_xz"].ravel()), "joint/estimate": estimate}
+
+
+def _bins(x: NDArray, weights: NDArray) -> truth.Binning:
+    # The identity between bin contents and the mean ratio holds in any projection of x.
+    shown = x[:, :2]
+    return truth.quantile_bins(shown, weights, _BINS[shown.shape[1]])
+
+
+def _arrays(comparisons: Sequence[truth.Closure]) -> dict[str, NDArray]:
+    arrays = {
+        f"closure/{k}/{name}": column
+        for k, comparison in enumerate(comparisons)
+        for name, column in vars(comparison).items()
+    }
+    return arrays | {
+        "closure/correlation": np.array([c.correlation for c in comparisons]),
+        "closure/slope": np.array([c.slope for c in comparisons]),
+    }

@@ -1,0 +1,180 @@
+"""Networks that estimate likelihood ratios, scores and likelihoods: training, saving, evaluation."""
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from steps.inference.methods import Kind, kind
+from steps.interface import madminer as _madminer  # noqa: F401 - mends MadMiner before its use
+
+from madminer.ml import (  # isort: skip
+    LikelihoodEstimator,
+    ParameterizedRatioEstimator,
+    QuadraticMorphingAwareRatioEstimator,
+    ScoreEstimator,
+)
+
+_RATIO_ESTIMATORS = {
+    "parameterized": ParameterizedRatioEstimator,
+    "quadratic": QuadraticMorphingAwareRatioEstimator,
+}
+_EVALUATION_BATCH = 200_000
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of a training.
+
+    Attributes:
+        alpha: Weight of the score in the losses of ALICES, CASCAL, RASCAL and SCANDAL.
+        batch_size: Events per step of the optimiser.
+        num_epochs: Passes over the training sample.
+        valid_split: Share of the sample that validates.
+        hidden_layers: Units of each hidden layer.
+        activation: Activation function.
+        learning_rate: Learning rate of the first epoch.
+        final_learning_rate: Learning rate of the last epoch; between, it falls exponentially.
+    """
+
+    alpha: float
+    batch_size: int
+    num_epochs: int
+    valid_split: float
+    hidden_layers: Sequence[int]
+    activation: str
+    learning_rate: float
+    final_learning_rate: float
+
+
+def create(method: str, estimator: str, settings: Training) -> Any:
+    """Return an untrained MadMiner estimator for a method.
+
+    Args:
+        method: Name of the method.
+        estimator: ``parameterized`` or ``quadratic``, for ratios.
+        settings: Settings of the training, of which the architecture matters here.
+    """
+    network = {"n_hidden": tuple(settings.hidden_layers), "activation": settings.activation}
+    match kind(method):
+        case Kind.RATIO:
+            return _RATIO_ESTIMATORS[estimator](**network)
+        case Kind.SCORE:
+            return ScoreEstimator(**network)
+        case Kind.DENSITY:
+            return LikelihoodEstimator(**network)
+
+
+def train(
+    method: str,
+    estimator: str,
+    sample: Mapping[str, NDArray],
+    settings: Training,
+    progress: Callable[[int], None] = lambda epoch: None,
+) -> tuple[Any, NDArray]:
+    """Train an estimator; seed NumPy's and torch's global states before.
+
+    Args:
+        method: Name of the method.
+        estimator: ``parameterized`` or ``quadratic``, for ratios.
+        sample: Training sample, see :func:`steps.inference.samples.draw`.
+        settings: Settings of the training.
+        progress: Called with the number of epochs so far.
+
+    Returns:
+        The trained estimator, and the losses of training and validation per epoch, ``(epochs, 2)``.
+    """
+    model = create(method, estimator, settings)
+    columns = {Kind.RATIO: ("x", "theta", "y", "r_xz", "t_xz"), Kind.SCORE: ("x", "t_xz")}
+    needed = columns.get(kind(method), ("x", "theta", "t_xz"))
+    options = {name: sample[name] for name in needed}
+    if kind(method) is not Kind.SCORE:
+        options["alpha"] = settings.alpha
+    if estimator == "quadratic" and kind(method) is Kind.RATIO and sample["theta"].shape[1] > 1:
+        raise ValueError("estimator: quadratic works for one parameter only; use parameterized")
+    with _epochs(progress):
+        losses = model.train(
+            method=method,
+            **options,
+            n_epochs=settings.num_epochs,
+            batch_size=settings.batch_size,
+            validation_split=settings.valid_split,
+            initial_lr=settings.learning_rate,
+            final_lr=settings.final_learning_rate,
+            n_workers=0,
+            verbose="all",
+        )
+    return model, np.stack(losses, axis=-1) if losses is not None else np.empty((0, 2))
+
+
+@contextmanager
+def _epochs(progress: Callable[[int], None]) -> Iterator[None]:
+    """Report the epochs that MadMiner's trainer logs."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if match := re.match(r"\s*Epoch\s+(\d+):", record.getMessage()):
+                progress(int(match[1]))
+
+    logger = logging.getLogger("madminer.utils.ml.trainer")
+    handler, level, propagate = Handler(), logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+def load(path: Path, method: str, estimator: str) -> Any:
+    """Load an estimator that was saved as ``path`` (MadMiner adds the endings)."""
+    untrained = Training(0, 0, 0, 0, (1,), "tanh", 0, 0)
+    model = create(method, estimator, untrained)
+    model.load(str(path))
+    return model
+
+
+def log_ratio(model: Any, x: NDArray, thetas: NDArray) -> NDArray:
+    """Evaluate a ratio estimator, or the likelihood up to a constant, at all pairs of x and theta.
+
+    One forward pass per parameter point on the whole sample; MadMiner's own evaluation builds one
+    tensor per event and is some fifty times slower.
+
+    Args:
+        model: Trained estimator of ratios or likelihoods.
+        x: Observations ``(n, n_observables)``.
+        thetas: Parameter points ``(n_thetas, n_parameters)``.
+
+    Returns:
+        Logarithms of the ratio or the likelihood, ``(n_thetas, n)``.
+    """
+    inputs = torch.tensor(np.asarray(model._transform_inputs(x)), dtype=torch.float32)
+    points = np.asarray(model._transform_parameters(np.asarray(thetas, dtype=np.float32)))
+    network = model.model.to("cpu", torch.float32).eval()
+    result = np.empty((len(points), len(x)))
+    with torch.no_grad():
+        for row, point in zip(result, torch.tensor(points, dtype=torch.float32), strict=True):
+            for start in range(0, len(x), _EVALUATION_BATCH):
+                batch = inputs[start : start + _EVALUATION_BATCH]
+                theta = point.expand(len(batch), -1)
+                if isinstance(model, LikelihoodEstimator):
+                    _, value = network.log_likelihood(theta, batch)
+                else:
+                    _, value, *_ = network(theta, batch, track_score=False, return_grad_x=False)
+                row[start : start + len(batch)] = value.flatten().numpy()
+    return result
+
+
+def score(model: Any, x: NDArray) -> NDArray:
+    """Evaluate a score estimator at observations ``(n, n_observables)``: ``(n, n_parameters)``."""
+    return np.asarray(model.evaluate_score(np.asarray(x, dtype=np.float32)))

@@ -1,0 +1,44 @@
+"""Grids of parameter points, and likelihoods on them to p-values (arXiv:1007.1727)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+
+@dataclass(frozen=True)
+class Limits:
+    """p-values on a grid of parameter points.
+
+    Attributes:
+        p_values: p-value of each point, ``(n_grid,)``.
+        best_fit: Index of the best-fit point.
+    """
+
+    p_values: NDArray
+    best_fit: int
+
+
+def grid(region: Sequence[tuple[float, float]], resolutions: Sequence[int]) -> NDArray:
+    """Return the points ``(n_grid, n_parameters)`` of a grid; the last parameter varies fastest."""
+    axes = [
+        np.linspace(low, high, n) for (low, high), n in zip(region, resolutions, strict=True)
+    ]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+
+
+def limits(log_likelihood: NDArray, n_parameters: int) -> Limits:
+    """Turn log likelihoods into p-values by Wilks' theorem.
+
+    -2 ln(L / L_best) is compared to a chi-squared distribution with ``n_parameters`` degrees of
+    freedom; the best fit is the best point of the grid.
+
+    Args:
+        log_likelihood: Log likelihoods of the grid's points, up to a constant, ``(n_grid,)``.
+        n_parameters: Number of parameters.
+    """
+    best_fit = int(np.argmax(log_likelihood))
+    statistic = -2 * (log_likelihood - log_likelihood[best_fit])
+    return Limits(chi2.sf(statistic, df=n_parameters), best_fit)

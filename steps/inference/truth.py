@@ -1,0 +1,125 @@
+"""Closure: what networks estimate against what weighted histograms of all events say.
+
+With one or two observables the likelihood ratio p(x|theta)/p(x|theta_ref) and the score can be
+read off weighted histograms.  The ratio of two bin contents is the mean of r(x) over the bin under
+the reference, so that is what the network's ratio is averaged to.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# A bin is well filled when its content is known to a twelfth: 150 effective events.
+_MIN_EFFECTIVE_EVENTS = 150
+
+
+@dataclass(frozen=True)
+class Closure:
+    """A quantity in the well-filled bins.
+
+    Attributes:
+        truth: Value from the histograms, ``(n_bins,)``.
+        estimate: Value from the network, averaged in the same bins, ``(n_bins,)``.
+        weight: Share of the reference's cross section in each bin, ``(n_bins,)``.
+    """
+
+    truth: NDArray
+    estimate: NDArray
+    weight: NDArray
+
+    @property
+    def correlation(self) -> float:
+        """Linear correlation of estimate and truth over the bins."""
+        return float(np.corrcoef(self.truth, self.estimate)[0, 1])
+
+    @property
+    def slope(self) -> float:
+        """Slope of the least-squares line of the estimate against the truth."""
+        return float(np.polyfit(self.truth, self.estimate, 1)[0])
+
+
+@dataclass(frozen=True)
+class Binning:
+    """Bins of observables.
+
+    Attributes:
+        index: Bin of each event, ``(n,)``.
+        size: Number of bins.
+    """
+
+    index: NDArray
+    size: int
+
+    def sums(self, values: NDArray) -> NDArray:
+        """Sum values ``(n,)`` in each bin, ``(size,)``."""
+        return np.bincount(self.index, values, minlength=self.size)
+
+
+def quantile_bins(x: NDArray, weights: NDArray, n_bins: int) -> Binning:
+    """Bin each observable at its quantiles, the last tenth of the events finer.
+
+    Args:
+        x: Observations ``(n, n_observables)``.
+        weights: Weights of the reference ``(n,)``.
+        n_bins: Bins along each observable.
+    """
+    index = np.zeros(len(x), dtype=np.int64)
+    for column in x.T:
+        order = np.argsort(column, kind="stable")
+        cumulative = np.cumsum(np.maximum(weights[order], 0))
+        quantiles = np.linspace(0, 1, n_bins + 1)[1:-1]
+        edges = column[order][np.searchsorted(cumulative, quantiles * cumulative[-1])]
+        index = index * n_bins + np.searchsorted(np.unique(edges), column, side="right")
+    return Binning(index, n_bins ** x.shape[1])
+
+
+def well_filled(bins: Binning, *weights: NDArray) -> NDArray:
+    """Return which bins have enough effective events under each set of weights ``(n,)``."""
+    result = np.ones(bins.size, dtype=bool)
+    for w in weights:
+        total, square = bins.sums(w), bins.sums(w**2)
+        result &= (total > 0) & (total**2 > _MIN_EFFECTIVE_EVENTS * square)
+    return result
+
+
+def ratio_closure(
+    bins: Binning, reference: NDArray, weights: NDArray, log_ratio: NDArray
+) -> Closure:
+    """Compare an estimated log likelihood ratio with that of histograms.
+
+    Args:
+        bins: Bins of the observables.
+        reference: Weights of the events at the reference point, ``(n,)``.
+        weights: Weights of the events at the parameter point, ``(n,)``.
+        log_ratio: Estimated log ratio of the normalised densities, ``(n,)``.
+    """
+    use = well_filled(bins, reference, weights)
+    content = bins.sums(reference)[use]
+    truth = bins.sums(weights)[use] / content * reference.sum() / weights.sum()
+    estimate = bins.sums(reference * np.exp(log_ratio))[use] / content
+    return Closure(np.log(truth), np.log(estimate), content / reference.sum())
+
+
+def score_closure(
+    bins: Binning, reference: NDArray, gradients: NDArray, score: NDArray
+) -> Sequence[Closure]:
+    """Compare an estimated score with that of histograms, component by component.
+
+    Args:
+        bins: Bins of the observables.
+        reference: Weights of the events at the reference point, ``(n,)``.
+        gradients: Gradients of the weights with respect to the parameters, ``(n_parameters, n)``.
+        score: Estimated score ``(n, n_parameters)``.
+    """
+    use = well_filled(bins, reference)
+    content = bins.sums(reference)[use]
+    return [
+        Closure(
+            bins.sums(gradient)[use] / content - gradient.sum() / reference.sum(),
+            bins.sums(reference * component)[use] / content,
+            content / reference.sum(),
+        )
+        for gradient, component in zip(gradients, score.T, strict=True)
+    ]

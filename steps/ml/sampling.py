@@ -1,0 +1,52 @@
+"""Stage sampling: draw a training sample for every method and run."""
+
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from steps.inference import samples
+from steps.interface import command, overrides, seeds
+from steps.interface.errors import InputError
+from steps.interface.files import atomic
+from steps.interface.inputs import load_ml
+
+
+def main() -> None:
+    """Write ``data/Samples_<method>_<run>/``: one array per column, and how they were drawn."""
+    parser = command.parser(main.__doc__)
+    parser.add_argument("--data-file", type=Path, required=True, help="MadMiner file")
+    parser.add_argument("--overrides", default="", help="parameters, 'key=value key=value'")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the run")
+    args = parser.parse_args()
+
+    spec = load_ml(args.input_file)
+    parameters = overrides.Sampling.parse(args.overrides)
+    jobs = [(m, run) for run in range(parameters.n_sampling_runs) for m in spec.methods]
+    report = command.progress(len(jobs), "samples", seconds=0)
+    for done, (method, run) in enumerate(jobs, start=1):
+        seed = seeds.integer(args.seed, "sampling", method, run)
+        seeds.seed_globally(seed, "draw")
+        try:
+            columns = samples.draw(
+                str(args.data_file),
+                method,
+                spec.thetas[method],
+                parameters.n_samples_train,
+                seeds.generator(seed, "points"),
+                test_split=parameters.test_split,
+                nuisance=bool(parameters.nuisance_flag),
+            )
+        except ValueError as error:
+            raise InputError(f"{spec.path}: {method}: {error}") from None
+        with atomic(args.output_dir / "data" / f"Samples_{method}_{run}") as folder:
+            folder.mkdir()
+            for name, column in columns.items():
+                np.save(folder / f"{name}_{method}_train.npy", column, allow_pickle=False)
+            about = {"method": method, "run": run, "seed": seed, "n_samples": len(columns["x"])}
+            (folder / "sample.yml").write_text(yaml.safe_dump(about, sort_keys=False))
+        report(done)
+
+
+if __name__ == "__main__":
+    command.run(main)
