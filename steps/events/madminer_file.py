@@ -83,88 +83,80 @@ def _strings(dataset: h5py.Dataset) -> list[str]:
     return [value.decode() for value in dataset[()]]
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Events of one benchmark and job.
+
+    Attributes:
+        observations: Values of the observables, ``(n, n_observables)``.
+        weights: Weights ``(n, n_benchmarks)`` in pb, in the order of the set-up's benchmarks.
+        sampled: Name of the benchmark that the events were drawn at.
+        weight_norm: Cross section in pb over the number of events drawn there, over all jobs.
+        cut_flow: For each requirement in turn, events that passed it and all before it.
+    """
+
+    observations: NDArray
+    weights: NDArray
+    sampled: str
+    weight_norm: float
+    cut_flow: Mapping[str, int]
+
+
 def write_sample(
-    path: Path,
-    setup_file: Path,
-    observables: Mapping[str, str],
-    observations: NDArray,
-    weights: NDArray,
-    sampled: str,
-    cut_flow: Mapping[str, int],
+    path: Path, setup_file: Path, observables: Mapping[str, str], sample: Sample
 ) -> None:
-    """Write the events of one benchmark, with the set-up of the analysis.
+    """Write the events of one benchmark and job, with the set-up of the analysis.
 
     Args:
         path: File to write.
         setup_file: MadMiner file that holds the set-up.
         observables: Definitions by name of the observables.
-        observations: Values ``(n, n_observables)``.
-        weights: Weights ``(n, n_benchmarks)`` in pb, in the order of the set-up's benchmarks.
-        sampled: Name of the benchmark that the events were sampled at.
-        cut_flow: For each requirement in turn, events that passed it and all before it.
+        sample: The events.
     """
-    benchmarks = list(read_setup(setup_file).benchmarks)
-    index = benchmarks.index(sampled)
-    generated = np.zeros(len(benchmarks), dtype=np.int64)
-    generated[index] = len(weights)
+    index = list(read_setup(setup_file).benchmarks).index(sample.sampled)
     shutil.copyfile(setup_file, path)
     with h5py.File(path, "a") as file:
         for key, texts in (("names", observables.keys()), ("definitions", observables.values())):
             file[f"observables/{key}"] = np.array([t.encode() for t in texts], dtype=_STRING)
-        file["samples/observations"] = observations
-        file["samples/weights"] = weights
-        file["samples/sampling_benchmarks"] = np.full(len(weights), index)
-        file["samples"].attrs["cut_flow"] = json.dumps(dict(cut_flow))
-        file["sample_summary/signal_events"] = generated
-        file["sample_summary/background_events"] = 0
+    replace_events(path, sample.observations, sample.weights, np.full(len(sample.weights), index))
+    with h5py.File(path, "a") as file:
+        attributes = file["samples"].attrs
+        attributes["sampled"] = sample.sampled
+        attributes["weight_norm"] = sample.weight_norm
+        attributes["cut_flow"] = json.dumps(dict(sample.cut_flow))
 
 
-def read_samples(path: Path) -> tuple[NDArray, NDArray, NDArray]:
-    """Read all events of a MadMiner file.
-
-    Returns:
-        Observations ``(n, n_observables)``; weights ``(n, n_benchmarks)`` in pb as stored; index
-        of the benchmark each event was sampled at, ``(n,)``, -1 for backgrounds.
-    """
+def read_sample(path: Path) -> Sample:
+    """Read what :func:`write_sample` wrote."""
     with h5py.File(path) as file:
         samples = file["samples"]
-        weights = samples["weights"][()]
-        sampled = samples["sampling_benchmarks"][()]
-        return samples["observations"][()], weights, sampled
+        return Sample(
+            samples["observations"][()],
+            samples["weights"][()],
+            str(samples.attrs["sampled"]),
+            float(samples.attrs["weight_norm"]),
+            json.loads(samples.attrs["cut_flow"]),
+        )
 
 
-def combine(path: Path, files: Sequence[Path], rng: np.random.Generator) -> dict[str, int]:
-    """Merge files of the same set-up and shuffle their events.
-
-    Weights are kept as they are: every file's weights refer to all events of their benchmark, so
-    jobs of one benchmark add up to its cross section once.  (MadMiner's own merging is not seeded.)
+def replace_events(
+    path: Path, observations: NDArray, weights: NDArray, sampled: NDArray
+) -> None:
+    """Put events in place of those of a MadMiner file, if any.
 
     Args:
-        path: File to write.
-        files: MadMiner files of one set-up.
-        rng: Source of the new order.
-
-    Returns:
-        The files' cut flow summed; the last number is that of the events in the file.
+        path: File to change.
+        observations: Values of the observables, ``(n, n_observables)``.
+        weights: Weights ``(n, n_benchmarks)`` in pb.
+        sampled: Index of the benchmark that each event was drawn at, -1 for backgrounds, ``(n,)``.
     """
-    observations, weights, sampled = (
-        np.concatenate(columns) for columns in zip(*map(read_samples, files), strict=True)
-    )
-    order = rng.permutation(len(weights))
-    n_benchmarks = weights.shape[1]
-    flow: dict[str, int] = {}
-    for source in files:
-        with h5py.File(source) as file:
-            for requirement, passed in json.loads(file["samples"].attrs["cut_flow"]).items():
-                flow[requirement] = flow.get(requirement, 0) + passed
-
-    shutil.copyfile(files[0], path)
     with h5py.File(path, "a") as file:
-        del file["samples"], file["sample_summary"]
-        file["samples/observations"] = observations[order]
-        file["samples/weights"] = weights[order]
-        file["samples/sampling_benchmarks"] = sampled[order]
-        signal = np.bincount(sampled[sampled >= 0], minlength=n_benchmarks)
+        for group in ("samples", "sample_summary"):
+            if group in file:
+                del file[group]
+        file["samples/observations"] = observations
+        file["samples/weights"] = weights
+        file["samples/sampling_benchmarks"] = sampled
+        signal = np.bincount(sampled[sampled >= 0], minlength=weights.shape[1])
         file["sample_summary/signal_events"] = signal
         file["sample_summary/background_events"] = int(np.sum(sampled < 0))
-    return flow

@@ -19,6 +19,7 @@ class Sample:
         weights: Weights ``(n, n_benchmarks)`` in pb.
         benchmarks: Names of the benchmarks, in the order of the columns.
         sampled: Name of the benchmark that the events were sampled at.
+        weight_norm: Cross section in pb over the number of events drawn there, over all jobs.
         job: Number of the job of this benchmark, from zero.
         seed: Seed of the job, for the stages that follow.
     """
@@ -27,6 +28,7 @@ class Sample:
     weights: NDArray
     benchmarks: Sequence[str]
     sampled: str
+    weight_norm: float
     job: int
     seed: int
 
@@ -42,6 +44,7 @@ def write(path: Path, sample: Sample) -> None:
         file.create_dataset("weights", data=sample.weights, **_COMPRESSION)
         file.attrs["benchmarks"] = list(sample.benchmarks)
         file.attrs["sampled"] = sample.sampled
+        file.attrs["weight_norm"] = sample.weight_norm
         file.attrs["job"] = sample.job
         file.attrs["seed"] = sample.seed
 
@@ -55,6 +58,7 @@ def read(path: Path) -> Sample:
             file["weights"][()],
             [str(name) for name in file.attrs["benchmarks"]],
             str(file.attrs["sampled"]),
+            float(file.attrs["weight_norm"]),
             int(file.attrs["job"]),
             int(file.attrs["seed"]),
         )

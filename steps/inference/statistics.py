@@ -42,3 +42,21 @@ def limits(log_likelihood: NDArray, n_parameters: int) -> Limits:
     best_fit = int(np.argmax(log_likelihood))
     statistic = -2 * (log_likelihood - log_likelihood[best_fit])
     return Limits(chi2.sf(statistic, df=n_parameters), best_fit)
+
+
+def profile(p_values: NDArray, n_shown: int) -> NDArray:
+    """Reduce p-values on a grid to its first parameters, the others at their best values."""
+    hidden = tuple(range(n_shown, p_values.ndim))
+    return p_values.max(axis=hidden) if hidden else p_values
+
+
+def intervals(points: NDArray, p_values: NDArray, level: float) -> list[tuple[float, float]]:
+    """Return the extent of the region p > level along each parameter.
+
+    Args:
+        points: Grid ``(n_0, ..., n_k, n_parameters)``.
+        p_values: p-values ``(n_0, ..., n_k)``.
+        level: p-value of the region's edge; 0.32 for 68 % CL.
+    """
+    inside = points[p_values > level]
+    return [(float(column.min()), float(column.max())) for column in inside.T]

@@ -3,11 +3,12 @@
 MadMiner 0.9.6 is its last release.  Two of its parts fail with NumPy 2: histograms call
 ``numpy.histogramdd`` with the argument ``normed``, gone since NumPy 1.24, and the Delphes reader
 needs uproot3.  The first is mended here; the second is replaced by our own reading of detector
-files.  Import MadMiner through this module only.
+files.  Besides, training gets a faster supply of batches.  Modules that use MadMiner import this
+one first.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ import numpy as np
 # Messages below errors repeat per parameter point and drown a stage's own output.
 logging.getLogger("madminer").setLevel(logging.ERROR)
 
+import torch  # noqa: E402
 from madminer import MadMiner  # noqa: E402
 from madminer.utils import histo  # noqa: E402
+from madminer.utils.ml.trainer import Trainer  # noqa: E402
 
 
 class _NumpyWithNormed:
@@ -32,6 +35,42 @@ class _NumpyWithNormed:
 
 
 histo.np = _NumpyWithNormed()
+
+
+class _Batches:
+    """Shuffled batches of tensors, cut out at once.
+
+    MadMiner's loader collects a batch event by event; for small networks that takes three quarters
+    of the time of an epoch (measured: 1.2 s with it, 0.35 s without, for 75 000 events).
+    """
+
+    def __init__(self, columns: Sequence[torch.Tensor], rows: torch.Tensor, size: int) -> None:
+        self._columns, self._rows, self._size = columns, rows, size
+
+    def __len__(self) -> int:
+        return -(-len(self._rows) // self._size)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, ...]]:
+        for rows in self._rows[torch.randperm(len(self._rows))].split(self._size):
+            yield tuple(column[rows] for column in self._columns)
+
+
+def _make_dataloaders(
+    trainer: Trainer, dataset: Any, dataset_val: Any, validation_split: float, batch_size: int
+) -> tuple[_Batches, _Batches]:
+    """Stand in for ``Trainer.make_dataloaders`` where data fit in memory and none validate yet."""
+    if dataset_val is not None or any(dataset.memmap) or not validation_split:
+        return _original_dataloaders(trainer, dataset, dataset_val, validation_split, batch_size)
+    rows = torch.as_tensor(np.random.permutation(len(dataset)))
+    n_val = int(validation_split * len(dataset))
+    return (
+        _Batches(dataset.data, rows[n_val:], batch_size),
+        _Batches(dataset.data, rows[:n_val], batch_size),
+    )
+
+
+_original_dataloaders = Trainer.make_dataloaders
+Trainer.make_dataloaders = _make_dataloaders
 
 
 def new_setup(

@@ -65,7 +65,7 @@ class Training(_Overridable):
     argument: ClassVar[str] = "mlflow_args_t"
     alpha: float = _number(1.0, 0, 1e6, "weight of the score in the loss")
     batch_size: int = _number(500, 1, 1e6, "events per step of the optimiser")
-    num_epochs: int = _number(40, 1, 1e5, "passes over the sample")
+    num_epochs: int = _number(50, 1, 1e5, "passes over the sample")
     valid_split: float = _number(0.2, 0.01, 0.9, "share of the sample that validates")
 
 

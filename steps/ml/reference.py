@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
+
+from steps.events import madminer_file
 from steps.inference import fisher
 from steps.inference.analysis import Analysis
 from steps.inference.statistics import grid
@@ -22,6 +25,7 @@ def main() -> None:
     parameters = overrides.Evaluating.parse(args.overrides)
     seeds.seed_globally(args.seed, "reference")
     points = grid(spec.region, spec.resolutions)
+    setup = madminer_file.read_setup(args.data_file)
     analysis = Analysis(
         str(args.data_file),
         spec.theta_true,
@@ -35,6 +39,7 @@ def main() -> None:
             path,
             {
                 "grid": points,
+                "parameters": np.array(list(setup.parameters), dtype="S"),
                 "n_expected": analysis.n_expected,
                 "log_likelihood/rate": analysis.rate(),
                 "log_likelihood/histogram": analysis.from_histogram(spec.histogram_vars),

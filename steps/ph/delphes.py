@@ -40,10 +40,13 @@ def main() -> None:
             path,
             args.config_file,
             {o["name"]: o["definition"] for o in spec.observables},
-            observations,
-            sample.weights[measured.selected],
-            sample.sampled,
-            measured.flow,
+            madminer_file.Sample(
+                observations,
+                sample.weights[measured.selected],
+                sample.sampled,
+                sample.weight_norm,
+                measured.flow,
+            ),
         )
     print(f"{len(sample.weights)} events")
     for requirement, passed in measured.flow.items():

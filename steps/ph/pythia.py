@@ -61,7 +61,13 @@ def main() -> None:
         except CardError as error:
             raise InputError(f"{spec.shower_card}: {error}; mend the card") from None
         sample = particle_file.Sample(
-            particles, weights[kept], list(setup.benchmarks), plan.benchmark, plan.job, plan.seed
+            particles=particles,
+            weights=weights[kept],
+            benchmarks=list(setup.benchmarks),
+            sampled=plan.benchmark,
+            weight_norm=grid.cross_section / plan.n_events_all_jobs,
+            job=plan.job,
+            seed=plan.seed,
         )
         particle_file.write(folder / "particles.h5", sample)
 

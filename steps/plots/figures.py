@@ -1,0 +1,216 @@
+"""Figures of limits and of the networks' quality, from numbers alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+mpl.use("Agg")
+import mplhep  # noqa: E402
+
+mplhep.style.use(
+    [mplhep.style.ROOT, {"font.size": 15, "figure.dpi": 80, "axes.labelsize": 17}]
+)
+
+CONFIDENCE = {"68 % CL": 0.32, "95 % CL": 0.05}
+_P_RANGE = (1e-3, 1.0)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Limits of one method.
+
+    Attributes:
+        label: Name in legends.
+        p_values: p-values on the grid, ``(n_0,)`` or ``(n_0, n_1)``.
+        best_fit: Best-fit point, ``(1,)`` or ``(2,)``.
+        with_rate: Whether the number of events is part of the likelihood.
+        color: Colour of the method.
+    """
+
+    label: str
+    p_values: NDArray
+    best_fit: NDArray
+    with_rate: bool
+    color: str
+
+
+def colors(labels: Sequence[str]) -> dict[str, str]:
+    """Return one colour for each method."""
+    palette = cycle(["C0", "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9"])
+    return {label: next(palette) for label in dict.fromkeys(labels)}
+
+
+def all_methods(
+    axes: Sequence[NDArray],
+    names: Sequence[str],
+    theta_true: Sequence[float],
+    results: Sequence[Result],
+    background: Result,
+) -> Figure:
+    """Draw the 68 % CL contours of all methods over the p-values of one.
+
+    Args:
+        axes: Values of one or two parameters on the grid.
+        names: Names of the parameters.
+        theta_true: True point.
+        results: Limits to draw; solid with rate, dashed without.
+        background: Limits whose p-values are shaded (two parameters only).
+    """
+    figure, ax = plt.subplots(figsize=(10, 8))
+    if len(axes) == 2:
+        _shade(figure, ax, axes, background)
+    for result in results:
+        _draw(ax, axes, result, {"68 % CL": 0.32})
+    _finish(ax, axes, names, theta_true)
+    ax.legend(fontsize=11, loc="upper right", frameon=True, framealpha=0.9, title="68 % CL")
+    return figure
+
+
+def all_methods_separate(
+    axes: Sequence[NDArray],
+    names: Sequence[str],
+    theta_true: Sequence[float],
+    results: Sequence[Result],
+) -> Figure:
+    """Draw p-values with 68 % and 95 % CL contours, one panel for each result."""
+    columns = min(3, len(results))
+    rows = -(-len(results) // columns)
+    figure, panels = plt.subplots(
+        rows, columns, figsize=(7 * columns, 5.6 * rows), squeeze=False, layout="constrained"
+    )
+    for ax in panels.flat[len(results) :]:
+        ax.remove()
+    for ax, result in zip(panels.flat, results, strict=False):
+        if len(axes) == 2:
+            _shade(figure, ax, axes, result)
+        _draw(ax, axes, result, CONFIDENCE)
+        _finish(ax, axes, names, theta_true)
+        ax.set_title(result.label, fontsize=16)
+    return figure
+
+
+def _shade(figure: Figure, ax: Axes, axes: Sequence[NDArray], result: Result) -> None:
+    # The grid's first index runs along the horizontal axis; images want rows for the vertical.
+    image = ax.pcolormesh(
+        *axes,
+        np.clip(result.p_values.T, *_P_RANGE),
+        norm=mpl.colors.LogNorm(*_P_RANGE),
+        cmap="Greys_r",
+        shading="nearest",
+        rasterized=True,
+    )
+    figure.colorbar(image, ax=ax, label=f"expected p-value ({result.label})")
+
+
+def _draw(
+    ax: Axes, axes: Sequence[NDArray], result: Result, confidence: Mapping[str, float]
+) -> None:
+    style = "solid" if result.with_rate else "dashed"
+    if len(axes) == 1:
+        ax.plot(axes[0], result.p_values, color=result.color, linestyle=style, label=result.label)
+        for level in confidence.values():
+            ax.axhline(level, color="grey", linewidth=0.8)
+        return
+    levels = sorted(confidence.values())
+    widths = np.linspace(1.2, 2.2, len(levels)) if len(levels) > 1 else [2.0]
+    ax.contour(
+        *axes,
+        result.p_values.T,
+        levels=levels,
+        colors=[result.color],
+        linestyles=style,
+        linewidths=widths,
+    )
+    marker = "*" if result.with_rate else "+"
+    ax.plot(
+        *result.best_fit, marker, color=result.color, markersize=12, linestyle="none", zorder=5
+    )
+    ax.plot([], [], color=result.color, linestyle=style, marker=marker, label=result.label)
+
+
+def _finish(
+    ax: Axes, axes: Sequence[NDArray], names: Sequence[str], theta_true: Sequence[float]
+) -> None:
+    ax.set_xlabel(names[0])
+    ax.set_xlim(axes[0][0], axes[0][-1])
+    if len(axes) == 1:
+        ax.axvline(theta_true[0], color="black", linestyle="dotted", label="truth")
+        ax.set(ylabel="expected p-value", ylim=(0, 1.05))
+    else:
+        ax.plot(*theta_true[:2], "x", color="black", markersize=9, mew=2, label="truth", zorder=6)
+        ax.set_ylabel(names[1])
+        ax.set_ylim(axes[1][0], axes[1][-1])
+
+
+def correlation(
+    method: str, truth: NDArray, estimate: NDArray, quantity: str = "log likelihood ratio"
+) -> Figure:
+    """Draw an estimate against the joint quantity, which knows the hidden momenta.
+
+    Args:
+        method: Name of the method.
+        truth: Joint log ratios or one component of joint scores, ``(n,)``.
+        estimate: Estimates for the same events, ``(n,)``.
+        quantity: What is compared.
+    """
+    figure, ax = plt.subplots(figsize=(8, 7), layout="constrained")
+    reach = max(float(np.quantile(np.abs(truth), 0.97)), 1e-6)
+    window = (-reach, reach)
+    _, _, _, image = ax.hist2d(truth, estimate, bins=50, range=(window, window), cmap="Greens")
+    figure.colorbar(image, ax=ax, label="events")
+    ax.plot(window, window, color="grey", linestyle="dashed")
+    ax.set(xlabel=f"joint {quantity}", ylabel=f"estimated {quantity}", xlim=window, ylim=window)
+    coefficient = np.corrcoef(truth, estimate)[0, 1]
+    ax.set_title(f"{method.upper()}: correlation {coefficient:.2f}", fontsize=16)
+    return figure
+
+
+def closure(
+    method: str,
+    quantity: str,
+    labels: Sequence[str],
+    comparisons: Sequence[Mapping[str, NDArray]],
+    numbers: Sequence[tuple[float, float]],
+) -> Figure:
+    """Draw an estimate against weighted histograms of all events, bin by bin.
+
+    Args:
+        method: Name of the method.
+        quantity: What is compared.
+        labels: Name of each comparison.
+        comparisons: For each, ``truth`` and ``estimate`` in the well-filled bins.
+        numbers: For each, correlation and slope.
+    """
+    figure, ax = plt.subplots(figsize=(9, 8), layout="constrained")
+    for label, comparison, (coefficient, slope) in zip(labels, comparisons, numbers, strict=True):
+        text = f"{label}: correlation {coefficient:.3f}, slope {slope:.2f}"
+        ax.plot(comparison["truth"], comparison["estimate"], ".", alpha=0.7, label=text)
+    limits = [*ax.get_xlim(), *ax.get_ylim()]
+    window = (min(limits), max(limits))
+    ax.plot(window, window, color="grey", linestyle="dashed")
+    ax.set(xlabel=f"{quantity} of histograms", ylabel=f"{quantity} of {method.upper()}")
+    ax.set(xlim=window, ylim=window)
+    ax.legend(fontsize=12, loc="upper left")
+    return figure
+
+
+def losses(histories: Mapping[str, NDArray]) -> Figure:
+    """Draw training and validation losses ``(n_epochs, 2)``, relative to the last, by method."""
+    figure, panels = plt.subplots(
+        1, len(histories), figsize=(6.5 * len(histories), 5.5), squeeze=False, layout="constrained"
+    )
+    for ax, (label, history) in zip(panels.flat, histories.items(), strict=True):
+        epochs = np.arange(1, len(history) + 1)
+        for column, name in enumerate(("training", "validation")):
+            ax.plot(epochs, history[:, column], label=name)
+        ax.set(xlabel="epoch", ylabel="loss")
+        ax.set_title(label, fontsize=16)
+        ax.legend()
+    return figure
