@@ -76,9 +76,7 @@ def _mass(momenta: NDArray) -> NDArray:
     return np.sqrt(np.maximum(e**2 - px**2 - py**2 - pz**2, 0.0))
 
 
-def _particle(
-    position: int, code: int, p: NDArray, mass: float, spin: float
-) -> pylhe.LHEParticle:
+def _particle(position: int, code: int, p: NDArray, mass: float, spin: float) -> pylhe.LHEParticle:
     incoming, coloured = position < 2, position < 4
     line = _LINE_COLOURS[position] if coloured else 0
     colours = (line, 0) if code > 0 else (0, line)

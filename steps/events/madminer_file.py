@@ -139,9 +139,7 @@ def read_sample(path: Path) -> Sample:
         )
 
 
-def replace_events(
-    path: Path, observations: NDArray, weights: NDArray, sampled: NDArray
-) -> None:
+def replace_events(path: Path, observations: NDArray, weights: NDArray, sampled: NDArray) -> None:
     """Put events in place of those of a MadMiner file, if any.
 
     Args:

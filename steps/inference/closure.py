@@ -88,7 +88,10 @@ def joint(model: Any, sample: Mapping[str, NDArray]) -> dict[str, NDArray]:
         ``joint/truth`` and ``joint/estimate``: log ratios ``(n,)`` or scores ``(n, n_parameters)``.
     """
     if "r_xz" not in sample:
-        return {"joint/truth": sample["t_xz"], "joint/estimate": estimators.score(model, sample["x"])}
+        return {
+            "joint/truth": sample["t_xz"],
+            "joint/estimate": estimators.score(model, sample["x"]),
+        }
     points, inverse = np.unique(sample["theta"], axis=0, return_inverse=True)
     estimate = np.empty(len(inverse))
     for index, point in enumerate(points):

@@ -30,9 +30,7 @@ def from_observables(
     fisher = FisherInformation(data_file, include_nuisance_parameters=False)
     theta = np.asarray(settings["theta_true"], dtype=float)
     bins = settings["histogram_bins"]
-    rate, _ = fisher.rate_information(
-        theta, luminosity, include_nuisance_parameters=False
-    )
+    rate, _ = fisher.rate_information(theta, luminosity, include_nuisance_parameters=False)
     histogram, _ = fisher.histo_information(
         theta,
         luminosity,

@@ -23,9 +23,7 @@ class Limits:
 
 def grid(region: Sequence[tuple[float, float]], resolutions: Sequence[int]) -> NDArray:
     """Return the points ``(n_grid, n_parameters)`` of a grid; the last parameter varies fastest."""
-    axes = [
-        np.linspace(low, high, n) for (low, high), n in zip(region, resolutions, strict=True)
-    ]
+    axes = [np.linspace(low, high, n) for (low, high), n in zip(region, resolutions, strict=True)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
 
 

@@ -124,14 +124,10 @@ def _correlation(method: str, arrays: Mapping[str, NDArray]) -> dict[str, Any]:
     quantity = "log likelihood ratio"
     if truth.ndim == 2:
         truth, estimate, quantity = truth[:, 0], estimate[:, 0], "score"
-    return {
-        f"correlation_{method.upper()}": figures.correlation(method, truth, estimate, quantity)
-    }
+    return {f"correlation_{method.upper()}": figures.correlation(method, truth, estimate, quantity)}
 
 
-def _closure(
-    method: str, names: Sequence[str], arrays: Mapping[str, NDArray]
-) -> dict[str, Any]:
+def _closure(method: str, names: Sequence[str], arrays: Mapping[str, NDArray]) -> dict[str, Any]:
     if "closure/correlation" not in arrays:
         return {}
     numbers = list(zip(arrays["closure/correlation"], arrays["closure/slope"], strict=True))

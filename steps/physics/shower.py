@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -64,7 +65,16 @@ def shower(
     return _flatten(ak.concatenate(columns)), np.concatenate(kept)
 
 
-def _pythia(settings: Sequence[str]):  # noqa: ANN202 - pythia8mc is imported on first use
+def check_settings(settings: Sequence[str]) -> None:
+    """Check that Pythia 8 understands the lines of a command card.
+
+    Raises:
+        CardError: It does not understand one.
+    """
+    _configured(settings)
+
+
+def _configured(settings: Sequence[str]) -> Any:
     import pythia8mc
 
     pythia = pythia8mc.Pythia("", False)
@@ -72,6 +82,11 @@ def _pythia(settings: Sequence[str]):  # noqa: ANN202 - pythia8mc is imported on
     for line in settings:
         if not pythia.readString(line, False):
             raise CardError(f"Pythia 8 does not understand the setting '{line.strip()}'")
+    return pythia
+
+
+def _pythia(settings: Sequence[str]) -> Any:
+    pythia = _configured(settings)
     if not pythia.init():
         raise CardError("Pythia 8 cannot start with these settings")
     return pythia

@@ -12,11 +12,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 mpl.use("Agg")
-import mplhep  # noqa: E402
+import mplhep
 
-mplhep.style.use(
-    [mplhep.style.ROOT, {"font.size": 15, "figure.dpi": 80, "axes.labelsize": 17}]
-)
+mplhep.style.use([mplhep.style.ROOT, {"font.size": 15, "figure.dpi": 80, "axes.labelsize": 17}])
 
 CONFIDENCE = {"68 % CL": 0.32, "95 % CL": 0.05}
 _P_RANGE = (1e-3, 1.0)
@@ -129,9 +127,7 @@ def _draw(
         linewidths=widths,
     )
     marker = "*" if result.with_rate else "+"
-    ax.plot(
-        *result.best_fit, marker, color=result.color, markersize=12, linestyle="none", zorder=5
-    )
+    ax.plot(*result.best_fit, marker, color=result.color, markersize=12, linestyle="none", zorder=5)
     ax.plot([], [], color=result.color, linestyle=style, marker=marker, label=result.label)
 
 
