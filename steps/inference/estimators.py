@@ -1,4 +1,4 @@
-"""Networks that estimate likelihood ratios, scores and likelihoods: training, saving, evaluation."""
+"""Networks that estimate likelihood ratios, scores and likelihoods: training and evaluation."""
 
 import logging
 import re

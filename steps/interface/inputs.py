@@ -151,7 +151,7 @@ def load_ml(path: Path) -> MlInput:
             )
     plotting = content["plotting"]
     for key in ("all_methods_pvalue", "correlations_methods"):
-        named = plotting[key] if key in plotting else methods
+        named = plotting.get(key, methods)
         for method in [named] if isinstance(named, str) else named:
             if method not in methods:
                 raise InputError(

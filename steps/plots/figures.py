@@ -16,6 +16,8 @@ import mplhep
 
 mplhep.style.use([mplhep.style.ROOT, {"font.size": 15, "figure.dpi": 80, "axes.labelsize": 17}])
 
+# Told apart on the grey shades of the p-values, and by most colour-blind readers.
+_PALETTE = ["black", "limegreen", "darkorange", "red", "dodgerblue", "magenta", "gold", "sienna"]
 CONFIDENCE = {"68 % CL": 0.32, "95 % CL": 0.05}
 _P_RANGE = (1e-3, 1.0)
 
@@ -41,7 +43,7 @@ class Result:
 
 def colors(labels: Sequence[str]) -> dict[str, str]:
     """Return one colour for each method."""
-    palette = cycle(["C0", "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9"])
+    palette = cycle(_PALETTE)
     return {label: next(palette) for label in dict.fromkeys(labels)}
 
 
@@ -61,13 +63,14 @@ def all_methods(
         results: Limits to draw; solid with rate, dashed without.
         background: Limits whose p-values are shaded (two parameters only).
     """
-    figure, ax = plt.subplots(figsize=(10, 8))
+    figure, ax = plt.subplots(figsize=(12.5, 8), layout="constrained")
     if len(axes) == 2:
         _shade(figure, ax, axes, background)
     for result in results:
         _draw(ax, axes, result, {"68 % CL": 0.32})
     _finish(ax, axes, names, theta_true)
-    ax.legend(fontsize=11, loc="upper right", frameon=True, framealpha=0.9, title="68 % CL")
+    title = "68 % CL, best fit" if len(axes) == 2 else None
+    figure.legend(fontsize=13, loc="outside right upper", title=title)
     return figure
 
 
@@ -117,7 +120,7 @@ def _draw(
             ax.axhline(level, color="grey", linewidth=0.8)
         return
     levels = sorted(confidence.values())
-    widths = np.linspace(1.2, 2.2, len(levels)) if len(levels) > 1 else [2.0]
+    widths = [1.3, 2.4][-len(levels) :]
     ax.contour(
         *axes,
         result.p_values.T,
@@ -157,9 +160,11 @@ def correlation(
         quantity: What is compared.
     """
     figure, ax = plt.subplots(figsize=(8, 7), layout="constrained")
-    reach = max(float(np.quantile(np.abs(truth), 0.97)), 1e-6)
+    reach = max(float(np.quantile(np.abs(truth), 0.9)), 1e-6)
     window = (-reach, reach)
-    _, _, _, image = ax.hist2d(truth, estimate, bins=50, range=(window, window), cmap="Greens")
+    _, _, _, image = ax.hist2d(
+        truth, estimate, bins=50, range=(window, window), cmap="Greens", norm="log"
+    )
     figure.colorbar(image, ax=ax, label="events")
     ax.plot(window, window, color="grey", linestyle="dashed")
     ax.set(xlabel=f"joint {quantity}", ylabel=f"estimated {quantity}", xlim=window, ylim=window)
