@@ -11,11 +11,12 @@ from steps.interface import madminer as _madminer  # noqa: F401 - mends MadMiner
 
 from madminer.analysis import DataAnalyzer  # isort: skip
 
-_BINS = {1: 40, 2: 12}
+_MOST_BINS = {1: 40, 2: 12}
+_EVENTS_PER_BIN = 250
 _DISTANCE = 0.5
 
 
-def test_points(region: Sequence[tuple[float, float]], n_points: int = 5) -> NDArray:
+def comparison_points(region: Sequence[tuple[float, float]], n_points: int = 5) -> NDArray:
     """Return parameter points ``(n_points, n_parameters)`` half-way to the edge of a region.
 
     They lie along either direction of each axis in turn, then along the diagonal.
@@ -103,7 +104,10 @@ def joint(model: Any, sample: Mapping[str, NDArray]) -> dict[str, NDArray]:
 def _bins(x: NDArray, weights: NDArray) -> truth.Binning:
     # The identity between bin contents and the mean ratio holds in any projection of x.
     shown = x[:, :2]
-    return truth.quantile_bins(shown, weights, _BINS[shown.shape[1]])
+    n_dimensions = shown.shape[1]
+    n_effective = weights.sum() ** 2 / np.sum(weights**2)
+    n_bins = int((n_effective / _EVENTS_PER_BIN) ** (1 / n_dimensions))
+    return truth.quantile_bins(shown, weights, min(max(n_bins, 2), _MOST_BINS[n_dimensions]))
 
 
 def _arrays(comparisons: Sequence[truth.Closure]) -> dict[str, NDArray]:

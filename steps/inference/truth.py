@@ -31,12 +31,16 @@ class Closure:
 
     @property
     def correlation(self) -> float:
-        """Linear correlation of estimate and truth over the bins."""
+        """Linear correlation of estimate and truth over the bins; NaN for fewer than three."""
+        if self.truth.size < 3:
+            return float("nan")
         return float(np.corrcoef(self.truth, self.estimate)[0, 1])
 
     @property
     def slope(self) -> float:
-        """Slope of the least-squares line of the estimate against the truth."""
+        """Slope of the least-squares line of estimate against truth; NaN for fewer than three."""
+        if self.truth.size < 3:
+            return float("nan")
         return float(np.polyfit(self.truth, self.estimate, 1)[0])
 
 
@@ -58,7 +62,7 @@ class Binning:
 
 
 def quantile_bins(x: NDArray, weights: NDArray, n_bins: int) -> Binning:
-    """Bin each observable at its quantiles, the last tenth of the events finer.
+    """Bin each observable at its quantiles.
 
     Args:
         x: Observations ``(n, n_observables)``.

@@ -103,7 +103,7 @@ def _closure(
             str(data_file),
             model,
             point,
-            closure.test_points(spec.region),
+            closure.comparison_points(spec.region),
             is_likelihood=kind(method) is Kind.DENSITY,
         )
     if kind(method) is not Kind.DENSITY:
