@@ -24,10 +24,11 @@ def comparison_points(region: Sequence[tuple[float, float]], n_points: int = 5) 
     low, high = np.array(region, dtype=float).T
     centre, reach = 0.5 * (low + high), 0.5 * _DISTANCE * (high - low)
     axes = np.eye(len(reach))
-    directions = np.concatenate([*([axis, -axis] for axis in axes), [np.ones(len(reach))]])
+    corner = [np.ones(len(reach))] if len(reach) > 1 else []
     diagonal = np.ones(len(reach)) / np.sqrt(len(reach))
-    scales = [0.6 * diagonal, -0.6 * diagonal, -diagonal]
-    return (centre + np.concatenate([directions * 1.0, scales]) * reach)[:n_points]
+    inner = [0.6 * diagonal, -0.6 * diagonal, 0.3 * diagonal]
+    directions = np.stack([*(sign * axis for axis in axes for sign in (1, -1)), *corner, *inner])
+    return (centre + directions * reach)[:n_points]
 
 
 def ratio(

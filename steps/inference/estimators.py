@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,12 @@ def train(
         options["alpha"] = settings.alpha
     if estimator == "quadratic" and kind(method) is Kind.RATIO and sample["theta"].shape[1] > 1:
         raise ValueError("estimator: quadratic works for one parameter only; use parameterized")
+    fit = model.train
+    if isinstance(model, QuadraticMorphingAwareRatioEstimator):
+        # Its own method calls this one and drops the losses.
+        fit = partial(ParameterizedRatioEstimator.train, model, scale_parameters=False)
     with _epochs(progress):
-        losses = model.train(
+        losses = fit(
             method=method,
             **options,
             n_epochs=settings.num_epochs,
@@ -111,7 +116,7 @@ def train(
             n_workers=0,
             verbose="all",
         )
-    return model, np.stack(losses, axis=-1) if losses is not None else np.empty((0, 2))
+    return model, np.stack(losses, axis=-1)
 
 
 @contextmanager

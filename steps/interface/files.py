@@ -18,7 +18,7 @@ def atomic(path: Path) -> Iterator[Path]:
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield scratch / path.name
-        if path.is_dir():
+        if path.is_dir() and (scratch / path.name).exists():
             shutil.rmtree(path)
         os.replace(scratch / path.name, path)
     finally:

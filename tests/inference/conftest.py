@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ class Toy:
 
     @property
     def beta(self):
-        return np.array([0.6, 0.35])[: self.n_parameters]
+        return np.array([0.5, 0.35])[: self.n_parameters]
 
     @property
     def kappa(self):
@@ -51,8 +52,10 @@ class Toy:
         """Mean of |M|^2 over independent normal z_i."""
         theta = np.asarray(theta, dtype=float)
         linear = 1 + (self.beta * mean + self.kappa) @ theta
-        return linear**2 + (theta * self.beta) ** 2 @ np.ones_like(theta) * variance + (
-            self.gamma**2 * theta @ theta
+        return (
+            linear**2
+            + (theta * self.beta) ** 2 @ np.ones_like(theta) * variance
+            + (self.gamma**2 * theta @ theta)
         )
 
     def cross_section(self, theta):
@@ -123,6 +126,12 @@ def toy(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """The same with 8 000 events."""
+    return Toy(2).write(tmp_path_factory.mktemp("small"), 8_000)
+
+
+@pytest.fixture(scope="session")
 def line(tmp_path_factory):
     """One parameter, one observable, 10 000 events."""
     return Toy(1).write(tmp_path_factory.mktemp("line"), 10_000)
@@ -171,7 +180,7 @@ def train():
             "batch_size": 500,
             "num_epochs": 10,
             "valid_split": 0.2,
-            "hidden_layers": (32, 32),
+            "hidden_layers": (64, 64),
             "activation": "tanh",
             "learning_rate": 0.005,
             "final_learning_rate": 0.0003,
@@ -232,31 +241,32 @@ class Chain:
         common = ("--input-file", self.folder / "input.yml", "--output-dir", folder)
         return (f"steps.ml.{name}", *common, *options)
 
-    def sampling(self, overrides="n_samples_train=1000", output="sampling"):
-        options = ("--data-file", self.toy.path, "--overrides", overrides)
-        return self._run([self._stage("sampling", output, *options)])
-
-    def rest(self, overrides="num_epochs=2", evaluation="n_samples_test=500", sampling="sampling"):
-        """Run all stages after sampling."""
-        calls, files = [], []
-        data = ("--data-file", self.toy.path, "--overrides", evaluation)
-        for sample in sorted((self.folder / sampling / "data").iterdir()):
-            name = sample.name.removeprefix("Samples_")
-            trained, evaluated = f"{sampling}/training_{name}", f"{sampling}/evaluating_{name}"
-            options = ("--sample-dir", sample, "--overrides", overrides)
-            calls.append(self._stage("training", trained, *options))
+    def run(self, n_runs=1, plots=True):
+        """Run all stages, tiny; return the folder of the results."""
+        methods = yaml.safe_load((self.folder / "input.yml").read_text())["methods"]
+        data = ("--data-file", self.toy.path, "--overrides")
+        sampling = f"n_samples_train=1000 n_sampling_runs={n_runs}"
+        evaluation = (*data, "n_samples_test=500")
+        calls, files = [self._stage("sampling", "sampling", *data, sampling)], []
+        for method, k in product(methods, range(n_runs)):
+            sample = self.folder / "sampling" / "data" / f"Samples_{method}_{k}"
+            trained, evaluated = f"training_{method}_{k}", f"evaluating_{method}_{k}"
             model = self.folder / trained / "Model.tar.gz"
-            calls.append(self._stage("evaluating", evaluated, "--model-file", model, *data))
-            method = name.rsplit("_", 1)[0]
+            options = ("--sample-dir", sample, "--overrides", "num_epochs=2")
+            calls.append(self._stage("training", trained, *options))
+            calls.append(self._stage("evaluating", evaluated, "--model-file", model, *evaluation))
             files.append(self.folder / evaluated / f"Results_{method}.tar.gz")
-        calls.append(self._stage("reference", f"{sampling}/reference", *data))
-        reference = self.folder / sampling / "reference" / "reference.h5"
-        options = ("--result-files", *files, "--reference-file", reference)
-        calls.append(self._stage("plotting", f"{sampling}/plotting", *options))
-        return self._run(calls)
+        if plots:
+            calls.append(self._stage("reference", "reference", *evaluation))
+            reference = self.folder / "reference" / "reference.h5"
+            options = ("--result-files", *files, "--reference-file", reference)
+            calls.append(self._stage("plotting", "plotting", *options))
+        done = self._run(calls)
+        assert done.returncode == 0, done.stderr
+        return self.folder
 
 
-@pytest.fixture
-def chain(tmp_path):
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory):
     """Return a function that makes a chain on a toy."""
-    return lambda toy: Chain(toy, tmp_path)
+    return lambda toy: Chain(toy, tmp_path_factory.mktemp("chain"))

@@ -125,9 +125,7 @@ def test_lines_are_interchangeable(momenta):
 
 
 @given(
-    st.lists(
-        st.tuples(st.floats(-300, 300), st.floats(-300, 300)), min_size=1, max_size=4
-    ),
+    st.lists(st.tuples(st.floats(-300, 300), st.floats(-300, 300)), min_size=1, max_size=4),
     st.integers(0, 2**32 - 1),
 )
 def test_quadratic_form_is_the_square(points, seed):

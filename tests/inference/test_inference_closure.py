@@ -1,0 +1,41 @@
+"""Networks learn the toy: closure with histograms, as the workflow reports it."""
+
+import numpy as np
+import pytest
+
+from steps.inference import closure
+
+REGION = [(-1.0, 1.0), (-1.0, 1.0)]
+SIZES = {"alice": 80_000, "alices": 60_000, "carl": 200_000}
+
+
+@pytest.mark.parametrize("method", SIZES)
+def test_ratio_methods_close_with_the_histogram(toy, train, method):
+    settings = {"num_epochs": 12, "batch_size": 1000, "learning_rate": 0.01}
+    model, losses, _ = train(toy, method, SIZES[method], **settings)
+    points = closure.comparison_points(REGION)
+    assert points.shape == (5, 2)
+    found = closure.ratio(toy.path, model, "sm", points, is_likelihood=False)
+    assert losses[-1, 1] < losses[0, 1]
+    assert (found["closure/correlation"] >= 0.95).all(), found["closure/correlation"]
+    assert (np.abs(found["closure/slope"] - 1) <= 0.1).all(), found["closure/slope"]
+
+
+def test_sally_closes_with_the_histogram_and_the_exact_score(toy, sally):
+    model, _ = sally
+    found = closure.score(toy.path, model, "sm")
+    assert len(found["closure/correlation"]) == 2
+    assert (found["closure/correlation"] >= 0.95).all()
+    assert (np.abs(found["closure/slope"] - 1) <= 0.1).all()
+    x = np.random.default_rng(3).normal(size=(2000, 2))
+    estimate, exact = model.evaluate_score(x), toy.score(x)
+    assert np.corrcoef(estimate[:, 0], exact[:, 0])[0, 1] > 0.99
+    assert np.corrcoef(estimate[:, 1], exact[:, 1])[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("n_parameters", [1, 2, 3])
+def test_comparison_points_are_distinct_and_inside(n_parameters):
+    points = closure.comparison_points([(-1, 1), (0, 4), (-3, 0)][:n_parameters])
+    assert points.shape == (5, n_parameters)
+    assert len(np.unique(points, axis=0)) == 5
+    assert (np.abs((points - [0, 2, -1.5][:n_parameters]) / [1, 2, 1.5][:n_parameters]) < 1).all()

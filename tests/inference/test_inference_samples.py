@@ -1,0 +1,100 @@
+"""Training samples: their points, partitions and columns."""
+
+import h5py
+import numpy as np
+import pytest
+
+from steps.inference import samples
+from steps.interface import seeds
+
+SM = {"sampling_method": "benchmark", "sampling_arg": "sm"}
+GAUSSIAN = {"prior_shape": "gaussian", "prior_param_0": 0.0, "prior_param_1": 0.3}
+FLAT = {"prior_shape": "flat", "prior_param_0": -1.0, "prior_param_1": 1.0}
+RANDOM = {
+    "sampling_method": "random_morphing_points",
+    "sampling_number": 20,
+    "prior": [{"parameter_0": FLAT}, {"parameter_1": GAUSSIAN}],
+}
+POINTS = [[0.5, -0.25], [0.0, 0.75], [-0.5, 0.0]]
+BENCHMARKS = {"sampling_method": "benchmarks", "sampling_arg": ["w", "v"]}
+GIVEN = {"sampling_method": "morphing_points", "sampling_arg": POINTS}
+ONE = {"sampling_method": "morphing_points", "sampling_arg": POINTS[0]}
+
+
+def draw(toy, method, thetas, n=2000, seed=1, **options):
+    seeds.seed_globally(seed)
+    return samples.draw(toy.path, method, thetas, n, seeds.generator(seed), **options)
+
+
+@pytest.mark.parametrize("method", ["carl", "alices"])
+def test_random_points_are_shared_by_numerator_and_denominator(small, method):
+    sample = draw(small, method, {"theta_0": RANDOM, "theta_1": SM})
+    of = [np.unique(sample["theta"][sample["y"].ravel() == y], axis=0) for y in (0, 1)]
+    assert of[0].shape == (20, 2)
+    np.testing.assert_array_equal(*of)
+
+
+@pytest.mark.parametrize(
+    ("theta_0", "points"),
+    [
+        (SM, [[0, 0]]),
+        (BENCHMARKS, [[0, 1], [1, 0]]),
+        (GIVEN, sorted(POINTS)),
+        (ONE, POINTS[:1]),
+        (RANDOM, None),
+    ],
+    ids=["benchmark", "benchmarks", "morphing_points", "one point", "random"],
+)
+@pytest.mark.parametrize("method", ["alice", "sally", "scandal"])
+def test_sampling_methods_and_columns(small, method, theta_0, points):
+    is_ratio = method == "alice"
+    sample = draw(small, method, {"theta_0": theta_0} | ({"theta_1": SM} if is_ratio else {}))
+    widths = {"x": 2, "theta": 2, "t_xz": 2} | ({"y": 1, "r_xz": 1} if is_ratio else {})
+    n = len(sample["x"])
+    assert abs(n - 2000) <= 40
+    assert {name: column.shape for name, column in sample.items()} == {
+        name: (n, width) for name, width in widths.items()
+    }
+    assert {column.dtype for column in sample.values()} == {np.dtype(np.float32)}
+    assert all(np.isfinite(column).all() for column in sample.values())
+    if points is not None:
+        np.testing.assert_allclose(np.unique(sample["theta"], axis=0), points)
+
+
+def test_partitions_are_disjoint_and_as_large_as_asked(small):
+    with h5py.File(small.path) as file:
+        rows = {tuple(x): k for k, x in enumerate(file["samples/observations"][()].astype("f4"))}
+    first_test = round(0.7 * len(rows))
+    seen = {
+        part: [
+            rows[tuple(x)]
+            for x in draw(small, "sally", {"theta_0": SM}, partition=part, test_split=0.3)["x"]
+        ]
+        for part in ("train", "test")
+    }
+    assert max(seen["train"]) < first_test <= min(seen["test"])
+    assert max(seen["train"]) > 0.99 * first_test
+    assert max(seen["test"]) > 0.99 * len(rows)
+
+
+def test_priors_have_the_shape_they_name():
+    spec = RANDOM | {"sampling_number": 20_000}
+    method, points = samples.parameter_points(spec, 2, np.random.default_rng(1))
+    flat, gaussian = np.array(points).T
+    assert method == "morphing_points"
+    assert -1 <= flat.min() < -0.99 < 0.99 < flat.max() <= 1
+    np.testing.assert_allclose([flat.std(), gaussian.std()], [3**-0.5, 0.3], rtol=0.02)
+
+
+@pytest.mark.parametrize("spec", [RANDOM, GIVEN])
+def test_wrong_number_of_parameters_is_refused(spec):
+    with pytest.raises(ValueError, match="2 parameters are given, the data file has 3"):
+        samples.parameter_points(spec, 3, np.random.default_rng(1))
+
+
+def test_same_seed_same_sample(small):
+    thetas = {"theta_0": RANDOM, "theta_1": SM}
+    first, second, other = (draw(small, "alices", thetas, seed=seed) for seed in (1, 1, 2))
+    for name, column in first.items():
+        np.testing.assert_array_equal(column, second[name])
+    assert not np.array_equal(first["x"], other["x"])

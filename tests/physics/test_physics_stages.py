@@ -1,0 +1,315 @@
+"""The stages of the physics workflow on tiny samples: one job or three, same seed or another."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pylhe
+import pytest
+
+from steps.events import madminer_file, particle_file
+from steps.interface import plans
+
+N_EVENTS = 300
+INPUT = """
+parameters:
+  - {parameter_name: C, lha_block: dim6, lha_id: 2, morphing_max_power: 2,
+     param_card_transform: 16.52*theta, parameter_range: '(-1.5, 1.5)'}
+benchmarks:
+  - {benchmark: 1, name: sm, parameter_name_1: C, value_1: 0.0}
+  - {benchmark: 2, name: w, parameter_name_1: C, value_1: 0.6}
+set_morphing: {max_overall_power: 2, include_existing_benchmarks: True, n_trials: 50}
+observables:
+  - {name: pt_j1, definition: 'j[0].pt', required: False, default: 0.0}
+  - name: delta_phi_jj
+    definition: 'j[0].deltaphi(j[1]) * (-1. + 2.*float(j[0].eta > j[1].eta))'
+    required: True
+    default: null
+cuts:
+  - {cut: 1, expression: 'pt_j1 > 30.'}
+"""
+
+
+class Workflow:
+    """One run of the stages, in this process: starting Python costs more than the work."""
+
+    def __init__(self, folder, jobs, seed, text=INPUT):
+        self.folder = folder
+        self.input = folder / "input.yml"
+        self.input.write_text(text)
+        self.config = folder / "data" / "madminer_config.h5"
+        self.stage("configure", seed=seed)
+        self.stage("generate", config_file=self.config, jobs=jobs, num_events=N_EVENTS, seed=seed)
+        for job in sorted((folder / "jobs").iterdir()):
+            out = folder / "pythia" / job.name
+            self.stage("pythia", output_dir=out, config_file=self.config, job_dir=job)
+            self.stage("delphes", config_file=self.config, events_dir=out / "events")
+        self.data = sorted((folder / "data").glob("madminer_delphes_data_*.h5"))
+        self.stage("combine", data_files=self.data, seed=seed)
+        self.combined = folder / "data" / "combined_delphes.h5"
+
+    def stage(self, name, **options):
+        arguments = {"input_file": self.input, "output_dir": self.folder} | options
+        argv = [name]
+        for key, value in arguments.items():
+            argv += [f"--{key.replace('_', '-')}"]
+            argv += [str(v) for v in (value if isinstance(value, list) else [value])]
+        before, sys.argv = sys.argv, argv
+        try:
+            importlib.import_module(f"steps.ph.{name}").main()
+        finally:
+            sys.argv = before
+
+    def particles(self, job):
+        return particle_file.read(self.folder / "pythia" / job / "events" / "particles.h5")
+
+    def lhe(self, job):
+        return self.folder / "pythia" / job / "events" / "events.lhe.gz"
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    return Workflow(tmp_path_factory.mktemp("one"), jobs=1, seed=1)
+
+
+@pytest.fixture(scope="module")
+def again(tmp_path_factory):
+    return Workflow(tmp_path_factory.mktemp("again"), jobs=1, seed=1)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    return Workflow(tmp_path_factory.mktemp("three"), jobs=3, seed=2)
+
+
+def weights(file):
+    with h5py.File(file) as h5:
+        return h5["samples/weights"][()]
+
+
+def cross_sections(file):
+    w = weights(file)
+    return w.sum(0), np.sqrt((w**2).sum(0))
+
+
+def test_every_benchmark_and_job_has_a_plan(three):
+    benchmarks = madminer_file.read_setup(three.config).benchmarks
+    assert {"sm", "w"} < set(benchmarks)
+    assert len(benchmarks) == 3
+    read = [plans.read(folder)[0] for folder in (three.folder / "jobs").iterdir()]
+    assert {(p.benchmark, p.job) for p in read} == {(b, j) for b in benchmarks for j in range(3)}
+    assert {(p.n_events, p.n_events_all_jobs) for p in read} == {(N_EVENTS // 3, N_EVENTS)}
+    assert len({p.seed for p in read}) == len(read)
+    assert len(three.data) == 9
+
+
+def test_one_job_or_three_give_the_same_cross_sections(one, three):
+    (first, error), (second, other) = map(cross_sections, (one.combined, three.combined))
+    assert np.all(error < 0.1 * first)
+    np.testing.assert_array_less(np.abs(first - second), 4 * np.hypot(error, other))
+
+
+def test_mixture_and_each_benchmark_alone_agree(one):
+    mixed, mixed_error = cross_sections(one.combined)
+    benchmarks = list(madminer_file.read_setup(one.config).benchmarks)
+    for file in one.data:
+        own = benchmarks.index(madminer_file.read_sample(file).sampled)
+        alone, error = cross_sections(file)
+        assert abs(alone[own] - mixed[own]) < 4 * np.hypot(error[own], mixed_error[own])
+
+
+def test_selected_cross_section_is_a_share_of_the_generated(one):
+    names = list(madminer_file.read_setup(one.config).benchmarks)
+    for folder in (one.folder / "jobs").iterdir():
+        plan, grid = plans.read(folder)
+        selected = cross_sections(one.combined)[0][names.index(plan.benchmark)]
+        assert 0.3 * grid.cross_section < selected < grid.cross_section
+
+
+def test_same_seed_same_file(one, again):
+    with h5py.File(one.combined) as a, h5py.File(again.combined) as b:
+        for name in ("samples/observations", "samples/weights", "benchmarks/values"):
+            np.testing.assert_array_equal(a[name][()], b[name][()])
+
+
+def test_jobs_differ(three):
+    first, second = (three.particles(f"sm_{job}") for job in (0, 1))
+    assert not np.array_equal(first.weights, second.weights)
+    assert not np.array_equal(first.particles.counts, second.particles.counts)
+
+
+def test_observables_respect_the_cuts(one):
+    with h5py.File(one.combined) as file:
+        pt, angle = file["samples/observations"][()].T
+    assert pt.min() > 30
+    assert np.abs(angle).max() <= np.pi
+    assert np.isfinite(angle).all()
+    assert len(pt) > 1.5 * N_EVENTS
+
+
+@pytest.fixture(scope="module")
+def analyser(one):
+    from madminer.sampling import SampleAugmenter
+
+    from steps.interface import madminer  # noqa: F401 - mends MadMiner
+
+    return SampleAugmenter(str(one.combined))
+
+
+def test_madminer_s_cross_sections_are_the_sums_of_weights(one, analyser):
+    xsecs, errors = analyser.xsecs()
+    sums, spread = cross_sections(one.combined)
+    np.testing.assert_allclose(xsecs, sums, rtol=1e-6)
+    np.testing.assert_allclose(errors, spread, rtol=1e-3)
+
+
+def test_madminer_reads_events_and_morphs(one, analyser):
+    _, w = next(iter(analyser.event_loader(batch_size=10**6)))
+    stored = weights(one.combined)
+    np.testing.assert_allclose(np.sort(w.sum(1)), np.sort(stored.sum(1)))
+    assert analyser.n_samples == len(stored)
+    assert list(analyser.observables) == ["pt_j1", "delta_phi_jj"]
+    # |M|^2 is quadratic in one parameter: morphing to a benchmark's point gives it back.
+
+    for name, values in madminer_file.read_setup(one.combined).benchmarks.items():
+        xsec, _ = analyser.xsecs([np.array(list(values.values()))])
+        index = list(madminer_file.read_setup(one.combined).benchmarks).index(name)
+        np.testing.assert_allclose(xsec, stored.sum(0)[index], rtol=1e-6)
+
+
+def test_madminer_opens_the_file_of_one_job(one):
+    from madminer.sampling import SampleAugmenter
+
+    sums, _ = cross_sections(one.data[0])
+    np.testing.assert_allclose(SampleAugmenter(str(one.data[0])).xsecs()[0], sums, rtol=1e-6)
+
+
+# ------------------------------------------------------------------ the event file
+def test_event_file_reads_back(one):
+    sample = one.particles("w_0")
+    file = pylhe.LHEFile.fromfile(str(one.lhe("w_0")))
+    assert file.init.initInfo.beamA == file.init.initInfo.beamB == 2212
+    assert file.init.initInfo.energyA == 6500
+    plan, grid = plans.read(one.folder / "jobs" / "w_0")
+    assert file.init.procInfo[0].xSection == pytest.approx(grid.cross_section, rel=1e-6)
+
+    events = list(file.events)
+    assert len(events) == plan.n_events == len(sample.weights)
+    for event, row in zip(events, sample.weights, strict=True):
+        assert list(event.weights) == list(sample.benchmarks)
+        np.testing.assert_allclose(list(event.weights.values()), row, rtol=1e-4)  # 5 digits
+        assert event.eventinfo.weight == pytest.approx(event.weights["w"], rel=1e-4)
+        a, b, c, d, higgs = event.particles
+        assert [p.status for p in event.particles] == [-1, -1, 1, 1, 1]
+        assert [p.mother1 for p in event.particles] == [0, 0, 1, 1, 1]
+        for incoming, outgoing in ((a, c), (b, d)):
+            colour = (incoming.color1, incoming.color2)
+            assert colour == (outgoing.color1, outgoing.color2)
+            assert (colour[0] > 0) == (incoming.id > 0)
+            assert (colour[1] > 0) == (incoming.id < 0)
+            # Left-handed quarks, right-handed antiquarks.
+            assert incoming.spin == outgoing.spin == -np.sign(incoming.id)
+        assert {a.color1 or a.color2, b.color1 or b.color2} == {501, 502}
+        assert (higgs.id, higgs.spin, higgs.color1, higgs.color2) == (25, 0, 0, 0)
+        assert higgs.m == pytest.approx(125.0, rel=1e-6)
+        for component in ("px", "py", "pz", "e"):
+            values = [getattr(p, component) for p in event.particles]
+            assert abs(sum(values[:2]) - sum(values[2:])) < 1e-6 * (a.e + b.e)
+
+
+def test_sum_of_an_event_file_is_the_cross_section(one):
+    for folder in (one.folder / "jobs").iterdir():
+        plan, grid = plans.read(folder)
+        sample = one.particles(folder.name)
+        own = sample.weights[:, list(sample.benchmarks).index(plan.benchmark)]
+        assert own.sum() == pytest.approx(grid.cross_section, rel=0.03)
+        assert sample.weight_norm == pytest.approx(grid.cross_section / N_EVENTS)
+
+
+# ------------------------------------------------------------------ particles and detector
+def test_shower_conserves_momentum_and_decays_the_higgs(one):
+    particles = one.particles("sm_0").particles
+    n = len(particles.counts)
+    total = np.stack(
+        [np.bincount(particles.event, particles.momenta[:, i].astype(float), n) for i in range(4)]
+    )
+    np.testing.assert_allclose(total[0], 13000, rtol=1e-4)
+    assert np.abs(total[1:3]).max() < 0.1
+    assert not np.isin(np.abs(particles.pdg_id), (25, 15, 111, 1, 2, 21)).any()
+
+
+def test_diphoton_mass_peaks_at_the_higgs_mass(one):
+    from steps.physics.detector import reconstruct
+
+    mass = []
+    for job in sorted((one.folder / "jobs").iterdir()):
+        photons = reconstruct(one.particles(job.name).particles, np.random.default_rng(1))["a"]
+        photons = photons[np.asarray([len(p) >= 2 for p in photons])]
+        mass += (photons[:, 0] + photons[:, 1]).mass.to_list()
+    mass = np.array(mass)
+    assert len(mass) > 0.4 * 3 * N_EVENTS
+    assert np.median(mass) == pytest.approx(125.0, abs=0.7)
+    assert np.mean(np.abs(mass - 125) < 6) > 0.85
+    assert np.subtract(*np.quantile(mass, [0.75, 0.25])) < 6
+
+
+def test_particle_file_round_trip(one, tmp_path):
+    sample = one.particles("sm_0")
+    particle_file.write(tmp_path / "copy.h5", sample)
+    copy = particle_file.read(tmp_path / "copy.h5")
+    for name in ("benchmarks", "sampled", "weight_norm", "job", "seed"):
+        assert getattr(copy, name) == getattr(sample, name)
+    np.testing.assert_array_equal(copy.weights, sample.weights)
+    for name, column in vars(sample.particles).items():
+        np.testing.assert_array_equal(getattr(copy.particles, name), column)
+
+
+# ------------------------------------------------------------------ errors
+def run(folder, name, *arguments):
+    """A stage as a process of its own, as the workflow starts it."""
+    command = [sys.executable, "-m", f"steps.ph.{name}", *map(str, arguments)]
+    root = Path(__file__).parents[2]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "text", "named"),
+    [
+        (0, INPUT, "num_procs_per_job"),
+        (9999, INPUT, "num_procs_per_job"),
+        (1, INPUT.replace("lha_id: 2", "lha_id: X"), "lha_id"),
+    ],
+)
+def test_generate_refuses_in_one_line(one, tmp_path, jobs, text, named):
+    (tmp_path / "input.yml").write_text(text)
+    options = ("--input-file", tmp_path / "input.yml", "--config-file", one.config)
+    result = run(
+        tmp_path, "generate", *options, "--jobs", jobs, "--num-events", 9, "--output-dir", tmp_path
+    )
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert named in result.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["input.yml"]
+
+
+def test_empty_selection_is_an_error_that_keeps_earlier_results(one, tmp_path):
+    strict = tmp_path / "input.yml"
+    strict.write_text(INPUT.replace("> 30.", "> 1e6"))
+    events = one.folder / "pythia" / "sm_0" / "events"
+    common = ("--input-file", strict, "--output-dir", tmp_path)
+    assert (
+        run(
+            tmp_path, "delphes", *common, "--config-file", one.config, "--events-dir", events
+        ).returncode
+        == 0
+    )
+    (tmp_path / "data" / "combined_delphes.h5").write_text("earlier")
+    files = sorted((tmp_path / "data").glob("madminer_*.h5"))
+    result = run(tmp_path, "combine", *common, "--data-files", *files)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "pt_j1 > 1e6" in result.stderr
+    assert (tmp_path / "data" / "combined_delphes.h5").read_text() == "earlier"
