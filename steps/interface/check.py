@@ -94,10 +94,6 @@ def _check_ph(spec: PhInput, values: Mapping[str, Any]) -> None:
         )
     try:
         check_settings(spec.shower_card.read_text().splitlines())
-    except OSError as error:
-        raise InputError(
-            f"{spec.path}: shower: card: {spec.shower_card}: {error.strerror}; check the path"
-        ) from None
     except CardError as error:
         raise InputError(f"{spec.shower_card}: {error}; mend the card") from None
     n_events = int(values.get("num_events", 0)) or spec.generator["num_events"]

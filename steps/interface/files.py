@@ -16,10 +16,12 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    new = scratch / path.name
     try:
-        yield scratch / path.name
-        if path.is_dir() and (scratch / path.name).exists():
-            shutil.rmtree(path)
-        os.replace(scratch / path.name, path)
+        yield new
+        if path.is_dir() and new.exists():
+            # A folder cannot be replaced in one go: move the old one aside first.
+            os.replace(path, scratch / f"{path.name}.old")
+        os.replace(new, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -1,6 +1,7 @@
 """The input files of users: schema, defaults and typed access."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -50,13 +51,16 @@ def load_ph(path: Path) -> PhInput:
         dict(p) | {"parameter_range": _parameter_range(path, p)} for p in content["parameters"]
     ]
     card = content["shower"].get("card")
+    shower_card = path.parent / card if card else _DEFAULT_CARDS / "pythia8.cmnd"
+    if not shower_card.is_file():
+        raise InputError(f"{path}: shower: card: no file {shower_card}; check the path")
     return PhInput(
         path=path,
         parameters=parameters,
         benchmarks={b["name"]: _benchmark(path, b, names) for b in content["benchmarks"]},
         morphing=content["set_morphing"],
         generator=content["generator"],
-        shower_card=path.parent / card if card else _DEFAULT_CARDS / "pythia8.cmnd",
+        shower_card=shower_card,
         detector=content["detector"],
         observables=content["observables"],
         cuts=content["cuts"],
@@ -71,7 +75,7 @@ def _parameter_range(path: Path, parameter: Mapping[str, Any]) -> tuple[float, f
         low, high = (float(v) for v in value)
     except ValueError:
         low, high = 0.0, 0.0
-    if not low < high:
+    if not (low < high and math.isfinite(high - low)):
         raise InputError(
             f"{path}: parameters: {parameter['parameter_name']}: parameter_range is "
             f"{parameter['parameter_range']!r}; write two rising numbers such as (-3.0, 3.0)"
@@ -82,6 +86,9 @@ def _parameter_range(path: Path, parameter: Mapping[str, Any]) -> tuple[float, f
 def _benchmark(path: Path, benchmark: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
     where = f"{path}: benchmarks: {benchmark['name']}"
     numbers = [key.rsplit("_", 1)[1] for key in benchmark if key.startswith("parameter_name_")]
+    for key in benchmark:
+        if key.startswith("value_") and key.removeprefix("value_") not in numbers:
+            raise InputError(f"{where}: {key} has no parameter_name_{key[6:]}; add it")
     values = {}
     for number in numbers:
         name = benchmark[f"parameter_name_{number}"]
@@ -92,6 +99,8 @@ def _benchmark(path: Path, benchmark: Mapping[str, Any], names: Sequence[str]) -
             )
         if f"value_{number}" not in benchmark:
             raise InputError(f"{where}: value_{number} is missing; give the value of {name}")
+        if name in values:
+            raise InputError(f"{where}: {name} is given twice; remove one")
         values[name] = float(benchmark[f"value_{number}"])
     for name in names:
         if name not in values:
@@ -136,15 +145,21 @@ def load_ml(path: Path) -> MlInput:
                 "that says where it samples"
             )
     limits = content["asymptotic_limits"]
-    region = [(float(r["min"]), float(r["max"])) for r in limits["region"].values()]
-    dimensions = len(region)
+    dimensions = len(limits["region"])
+    axes = [f"theta_{k}" for k in range(dimensions)]
+    if set(axes) != set(limits["region"]):
+        raise InputError(
+            f"{path}: asymptotic_limits: region: keys are {', '.join(limits['region'])}; "
+            f"number them {', '.join(axes)}"
+        )
+    region = [(float(limits["region"][a]["min"]), float(limits["region"][a]["max"])) for a in axes]
     for key in ("resolutions", "theta_true"):
         if len(limits[key]) != dimensions:
             raise InputError(
                 f"{path}: asymptotic_limits: {key} has {len(limits[key])} entries, but region has "
                 f"{dimensions} parameters; give one per parameter"
             )
-    for name, (low, high) in zip(limits["region"], region, strict=True):
+    for name, (low, high) in zip(axes, region, strict=True):
         if not low < high:
             raise InputError(
                 f"{path}: asymptotic_limits: region: {name}: min {low} is not below max {high}"
@@ -198,8 +213,19 @@ def _load(path: Path, kind: str) -> dict[str, Any]:
     error = jsonschema.exceptions.best_match(errors)
     if error is not None:
         raise InputError(f"{path}: {_describe(error)}")
+    _reject_infinite(path, content)
     _fill_defaults(content, schema)
     return content
+
+
+def _reject_infinite(path: Path, content: Any, where: str = "") -> None:
+    if isinstance(content, float) and not math.isfinite(content):
+        raise InputError(f"{path}: {where}{content}; give a finite number")
+    items = content.items() if isinstance(content, dict) else ()
+    if isinstance(content, list):
+        items = enumerate(content, start=1)
+    for key, value in items:
+        _reject_infinite(path, value, f"{where}{key}: ")
 
 
 def _describe(error: jsonschema.ValidationError) -> str:

@@ -52,7 +52,7 @@ class Sampling(_Overridable):
     """Parameters of stage sampling."""
 
     argument: ClassVar[str] = "mlflow_args_s"
-    n_samples_train: int = _number(150_000, 100, 1e9, "events per method and run")
+    n_samples_train: int = _number(300_000, 100, 1e9, "events per method and run")
     n_sampling_runs: int = _number(1, 1, 1000, "independent samples and networks per method")
     nuisance_flag: int = _number(0, 0, 1, "whether to include nuisance parameters")
     test_split: float = _number(0.2, 0.01, 0.9, "share of the events kept for tests")
@@ -64,8 +64,8 @@ class Training(_Overridable):
 
     argument: ClassVar[str] = "mlflow_args_t"
     alpha: float = _number(1.0, 0, 1e6, "weight of the score in the loss")
-    batch_size: int = _number(500, 1, 1e6, "events per step of the optimiser")
-    num_epochs: int = _number(50, 1, 1e5, "passes over the sample")
+    batch_size: int = _number(1000, 1, 1e6, "events per step of the optimiser")
+    num_epochs: int = _number(25, 1, 1e5, "passes over the sample")
     valid_split: float = _number(0.2, 0.01, 0.9, "share of the sample that validates")
 
 

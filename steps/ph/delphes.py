@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from steps.events import madminer_file, particle_file
+from steps.events.expressions import ExpressionError
 from steps.events.measurement import measure
 from steps.events.objects import with_sums
 from steps.interface import command, seeds
@@ -24,7 +25,10 @@ def main() -> None:
     spec = load_ph(args.input_file)
     sample = particle_file.read(args.events_dir / "particles.h5")
     objects = with_sums(reconstruct(sample.particles, seeds.generator(sample.seed, "detector")))
-    measured = measure(objects, spec.observables, spec.cuts)
+    try:
+        measured = measure(objects, spec.observables, spec.cuts)
+    except ExpressionError as error:
+        raise InputError(f"{spec.path}: observables, cuts: {error}") from None
     observations = measured.observations[measured.selected]
     for observable, undefined in zip(
         spec.observables, ~np.isfinite(observations).all(axis=0), strict=True

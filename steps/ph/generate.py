@@ -29,10 +29,13 @@ def main() -> None:
             "choose from 1 to the number of events"
         )
     setup = madminer_file.read_setup(args.config_file)
-    process = builtin.process(spec.generator)
+    try:
+        process = builtin.process(spec.generator)
+        points = [builtin.wilson_coefficients(setup.card_values(b)) for b in setup.benchmarks]
+    except ValueError as error:
+        raise InputError(f"{spec.path}: generator, parameters: {error}") from None
     report = command.progress(len(setup.benchmarks), "benchmarks", seconds=0)
-    for done, benchmark in enumerate(setup.benchmarks, start=1):
-        point = builtin.wilson_coefficients(setup.card_values(benchmark))
+    for done, (benchmark, point) in enumerate(zip(setup.benchmarks, points, strict=True), start=1):
         rng = seeds.generator(args.seed, "generate", benchmark)
         grid = generator.adapt(process, point, rng)
         print(f"{benchmark}: {grid.cross_section:.4e} +- {grid.error:.1e} pb", flush=True)

@@ -6,7 +6,7 @@ import pytest
 from steps.inference import closure
 
 REGION = [(-1.0, 1.0), (-1.0, 1.0)]
-SIZES = {"alice": 80_000, "alices": 60_000, "carl": 200_000}
+SIZES = {"alice": 80_000, "alices": 60_000, "carl": 300_000}
 
 
 @pytest.mark.parametrize("method", SIZES)

@@ -1,4 +1,4 @@
-"""Whole workflows through yadage-run: the default analysis, its soundness, and what users rely on."""
+"""Whole workflows through yadage-run: the default analysis, its soundness, what users rely on."""
 
 import os
 import subprocess
