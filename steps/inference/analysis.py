@@ -11,6 +11,8 @@ from madminer.limits import AsymptoticLimits  # isort: skip
 
 # Larger than any file: histograms shall use every event of the training partition.
 _ALL_EVENTS = 10**9
+_SALLINO_BINS = 25
+_EMPTY = 1e-9
 
 
 class Analysis:
@@ -67,14 +69,54 @@ class Analysis:
         """Return the kinematic log likelihood of histograms of observables."""
         return self._madminer("histo", hist_vars=list(variables))
 
-    def from_score(self, mode: str, model_file: str) -> NDArray:
-        """Return the kinematic log likelihood of histograms of an estimated score.
+    def from_sally(self, model_file: str) -> NDArray:
+        """Return the kinematic log likelihood of histograms of all components of a score.
 
         Args:
-            mode: ``sally`` or ``sallino``.
-            model_file: Estimator as MadMiner saved it.
+            model_file: Score estimator as MadMiner saved it.
         """
-        return self._madminer(mode, model_file=model_file)
+        return self._madminer("sally", model_file=model_file)
+
+    def from_sallino(
+        self, evaluate: Callable[[NDArray], NDArray], reference: str | NDArray
+    ) -> NDArray:
+        """Return the kinematic log likelihood of histograms of h = t . (theta - theta_ref).
+
+        The projection h differs from point to point, so densities of h can only be compared at
+        the same h: the likelihood of a point is that relative to the reference in the same bins.
+        (MadMiner's own mode compares densities of different projections.)
+
+        Args:
+            evaluate: Function from observations ``(n, n_observables)`` to scores.
+            reference: Benchmark or point at which the score was trained.
+        """
+        data = self._limits
+        theta_ref = np.asarray(data._get_theta_value(reference), dtype=float)
+        last_train = round((1 - self._test_split) * data.n_samples)
+        x, benchmark_weights = data.weighted_events(
+            start_event=0, end_event=last_train, n_draws=min(self._n_histogram, last_train)
+        )
+        train, test = evaluate(x), evaluate(self.x)
+
+        def weights(theta: NDArray) -> NDArray:
+            result = benchmark_weights @ data.morpher.calculate_morphing_weights(theta)
+            return result / result.sum()
+
+        at_reference = weights(theta_ref)
+        log_r = np.zeros(len(self._points))
+        for k, direction in enumerate(self._points - theta_ref):
+            if not direction.any():
+                continue
+            h = train @ direction
+            edges = np.quantile(h, np.linspace(0, 1, _SALLINO_BINS + 1)[1:-1])
+            bins = np.searchsorted(edges, h)
+            here, there = (
+                np.bincount(bins, w, minlength=_SALLINO_BINS)
+                for w in (weights(self._points[k]), at_reference)
+            )
+            ratio = np.maximum(here, _EMPTY) / np.maximum(there, _EMPTY)
+            log_r[k] = self.weights @ np.log(ratio)[np.searchsorted(edges, test @ direction)]
+        return self.n_expected * log_r
 
     def _madminer(self, mode: str, **options: object) -> NDArray:
         luminosity = 1.0 / self._limits._calculate_xsecs([self._theta_true])[0]
@@ -90,7 +132,6 @@ class Analysis:
             n_binning_toys=self._n_histogram,
             histo_theta_batchsize=len(self._points),
             sample_only_from_closest_benchmark=False,
-            thetaref=self._theta_true,
             return_histos=False,
             **options,
         )

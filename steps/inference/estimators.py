@@ -100,6 +100,9 @@ def train(
         options["alpha"] = settings.alpha
     if estimator == "quadratic" and kind(method) is Kind.RATIO and sample["theta"].shape[1] > 1:
         raise ValueError("estimator: quadratic works for one parameter only; use parameterized")
+    if kind(method) is Kind.DENSITY:
+        # MadMiner evaluates likelihoods at parameters as they are, so it must train on these.
+        options["scale_parameters"] = False
     fit = model.train
     if isinstance(model, QuadraticMorphingAwareRatioEstimator):
         # Its own method calls this one and drops the losses.

@@ -49,12 +49,12 @@ def check_inputs(
                 spec,
                 [p["parameter_name"] for p in physics.parameters],
                 [o["name"] for o in physics.observables],
-                list(physics.benchmarks),
+                physics.benchmarks,
                 complete=False,
             )
         elif data_file:
             setup = _read_setup(data_file)
-            _check_ml(spec, list(setup.parameters), setup.observables, list(setup.benchmarks), True)
+            _check_ml(spec, list(setup.parameters), setup.observables, setup.benchmarks, True)
 
 
 def _is_count(value: Any, low: int) -> bool:
@@ -129,7 +129,7 @@ def _check_ml(
     spec: MlInput,
     parameters: Sequence[str],
     observables: Sequence[str],
-    benchmarks: Sequence[str],
+    benchmarks: Mapping[str, Mapping[str, float]],
     complete: bool,
 ) -> None:
     """Check against a theory's parameters; ``complete`` if ``benchmarks`` has all of them."""
@@ -157,6 +157,15 @@ def _check_ml(
             f"{spec.path}: estimator: quadratic works for one parameter, the theory has {n}; "
             "use parameterized"
         )
+    if spec.estimator == "quadratic":
+        for method, thetas in spec.thetas.items():
+            reference = thetas.get("theta_1", {}).get("sampling_arg")
+            values = benchmarks.get(reference, {}) if isinstance(reference, str) else {"": 1.0}
+            if "theta_1" in thetas and any(values.values()):
+                raise InputError(
+                    f"{spec.path}: {method}: theta_1: a quadratic estimator compares to the "
+                    "benchmark with all parameters zero; name that one or use parameterized"
+                )
     fisher = spec.fisher_information
     if fisher["bool"]:
         for key in ("observable", "histogram_bins", "theta_true"):

@@ -69,7 +69,16 @@ def _limits(
     )
     if kind(method) is Kind.SCORE:
         model_file = str(folder / method)
-        log_likelihood = analysis.from_score(method, model_file)
+        if method == "sally":
+            log_likelihood = analysis.from_sally(model_file)
+        else:
+            theta = spec.thetas[method]["theta_0"]
+            log_likelihood = analysis.from_sallino(
+                lambda x: estimators.score(model, x),
+                theta["sampling_arg"]
+                if theta["sampling_method"] == "benchmark"
+                else spec.theta_true,
+            )
         information = fisher.from_score(
             str(data_file), spec.fisher_information, parameters.luminosity, model_file
         )

@@ -108,14 +108,7 @@ def plain(nine, tmp_path_factory):
     return dict(zip(METHODS, json.loads(done.stdout.splitlines()[-1]), strict=True))
 
 
-UNSCALED = pytest.mark.xfail(
-    strict=True, reason="MadMiner's likelihoods are trained on scaled parameters, not so evaluated"
-)
-
-
-@pytest.mark.parametrize(
-    "method", [*METHODS[:-1], pytest.param("scandal", marks=UNSCALED)], ids=METHODS
-)
+@pytest.mark.parametrize("method", METHODS)
 def test_saved_networks_give_the_same_in_plain_madminer(nine, plain, method):
     path = nine / f"evaluating_{method}_0" / "models" / method / method
     model = estimators.load(path, method, "parameterized")
@@ -149,7 +142,7 @@ def test_same_seed_same_losses_and_limits(small, train, tmp_path, method):
         analysis = Analysis(small.path, (0, 0), points, 50.0, 0.2)
         if method == "sally":
             model.save(str(tmp_path / "sally"))
-            likelihood = analysis.from_score(method, str(tmp_path / "sally"))
+            likelihood = analysis.from_sally(str(tmp_path / "sally"))
         else:
             likelihood = analysis.from_log_ratio(
                 lambda x, thetas, model=model: estimators.log_ratio(model, x, thetas)

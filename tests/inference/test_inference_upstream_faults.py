@@ -52,7 +52,7 @@ def asymmetric(toy, name, sally):
             lambda x, thetas: np.stack([toy.log_ratio(x, theta) for theta in thetas])
         ),
         "histogram": lambda: given.from_histogram(["x0", "x1"]),
-        "sally": lambda: given.from_score("sally", str(sally[1])),
+        "sally": lambda: given.from_sally(str(sally[1])),
     }[name]()
     found = limits(kinematics + given.rate(), 2)
     axes = [np.linspace(-1, 1, 11), np.linspace(-1, 1, 21)]
@@ -104,8 +104,8 @@ def test_fault_8_sally_limits_come_from_the_sally_model(toy, sally, train, tmp_p
     nothing = {"num_epochs": 1, "learning_rate": 1e-12, "hidden_layers": (1,)}
     untrained, _, _ = train(toy, "sally", 500, seed=9, **nothing)
     untrained.save(str(tmp_path / "untrained"))
-    trained = limits(given.from_score("sally", str(sally[1])), 2).p_values
-    random = limits(given.from_score("sally", str(tmp_path / "untrained")), 2).p_values
+    trained = limits(given.from_sally(str(sally[1])), 2).p_values
+    random = limits(given.from_sally(str(tmp_path / "untrained")), 2).p_values
     histogram = limits(given.from_histogram(["x0"]), 2).p_values
     assert np.abs(trained - random).max() > 0.1
     assert np.abs(trained - histogram).max() > 0.1

@@ -135,6 +135,8 @@ def test_spellings_of_a_range(tmp_path, text):
 
 
 def test_card_is_relative_to_the_input_file(tmp_path):
+    (tmp_path / "cards").mkdir()
+    (tmp_path / "cards" / "my.cmnd").touch()
     spec = load(tmp_path, "ph", lambda c: c.update(shower={"card": "cards/my.cmnd"}))
     assert spec.shower_card == tmp_path / "cards" / "my.cmnd"
 
@@ -168,7 +170,7 @@ def remover(*keys):
 MISTAKES = [
     # kind, change, words that the line must have
     ("ph", remover("benchmarks", 1, "value_1"), ["benchmarks: w", "value_1", "CPWL2"]),
-    ("ph", remover("benchmarks", 1, "parameter_name_2"), ["benchmarks: w", "CWL2", "add"]),
+    ("ph", remover("benchmarks", 1, "parameter_name_2"), ["benchmarks: w", "parameter_name_2", "add"]),
     (
         "ph",
         setter("benchmarks", 0, "parameter_name_1", value="CW"),
