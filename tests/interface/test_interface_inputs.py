@@ -170,7 +170,11 @@ def remover(*keys):
 MISTAKES = [
     # kind, change, words that the line must have
     ("ph", remover("benchmarks", 1, "value_1"), ["benchmarks: w", "value_1", "CPWL2"]),
-    ("ph", remover("benchmarks", 1, "parameter_name_2"), ["benchmarks: w", "parameter_name_2", "add"]),
+    (
+        "ph",
+        remover("benchmarks", 1, "parameter_name_2"),
+        ["benchmarks: w", "parameter_name_2", "add"],
+    ),
     (
         "ph",
         setter("benchmarks", 0, "parameter_name_1", value="CW"),
