@@ -205,7 +205,7 @@ def _check_inputs(target: str, values: Mapping[str, Any]) -> None:
     ml = own if target == "ml" else values.get("input_file_ml")
     data_file = values.get("data_file")
     try:
-        check.check_inputs(
+        warnings = check.check_inputs(
             ph=Path(ph) if ph else None,
             ml=Path(ml) if ml else None,
             data_file=Path(data_file) if data_file else None,
@@ -213,6 +213,8 @@ def _check_inputs(target: str, values: Mapping[str, Any]) -> None:
         )
     except errors.InputError as error:
         raise UsageError(str(error)) from None
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _keep_apart(values: Mapping[str, Any], place: Path) -> None:

@@ -20,7 +20,7 @@ def check_inputs(
     ml: Path | None = None,
     data_file: Path | None = None,
     parameters: Mapping[str, Any] | None = None,
-) -> None:
+) -> list[str]:
     """Check input files against their schemas, against each other and against the data file.
 
     Args:
@@ -28,6 +28,9 @@ def check_inputs(
         ml: Input file of the machine-learning workflow, if that runs.
         data_file: MadMiner file, if machine learning runs alone.
         parameters: Parameters of the workflow by name.
+
+    Returns:
+        Warnings, one line each: what is allowed but unlikely to be meant.
 
     Raises:
         InputError: The first thing that is wrong, in one line.
@@ -42,8 +45,10 @@ def check_inputs(
     physics = load_ph(ph) if ph else None
     if physics:
         _check_ph(physics, values)
+    warnings = []
     if ml:
         spec = load_ml(ml)
+        warnings = _extrapolations(spec)
         if physics:
             _check_ml(
                 spec,
@@ -55,6 +60,28 @@ def check_inputs(
         elif data_file:
             setup = _read_setup(data_file)
             _check_ml(spec, list(setup.parameters), setup.observables, setup.benchmarks, True)
+    return warnings
+
+
+def _extrapolations(spec: MlInput) -> list[str]:
+    """Warn of methods whose networks are asked about points far from all they trained on."""
+    warnings = []
+    for method, thetas in spec.thetas.items():
+        theta = thetas["theta_0"]
+        if theta["sampling_method"] != "random_morphing_points":
+            continue
+        for (low, high), entry in zip(spec.region, theta["prior"], strict=False):
+            (prior,) = entry.values()
+            start, end = prior["prior_param_0"], prior["prior_param_1"]
+            if prior["prior_shape"] == "gaussian":
+                start, end = start - 3 * end, start + 3 * end
+            if low < start or high > end:
+                warnings.append(
+                    f"{spec.path}: {method}: trains from {start:g} to {end:g}, but the region of "
+                    f"the limits is {low:g} to {high:g}; beyond its prior a network guesses"
+                )
+                break
+    return warnings
 
 
 def _is_count(value: Any, low: int) -> bool:

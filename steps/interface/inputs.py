@@ -236,6 +236,8 @@ def _describe(error: jsonschema.ValidationError) -> str:
         missing = error.message.split("'")[1]
         message = f"key '{missing}' is missing"
         remedy = error.schema.get("properties", {}).get(missing, {}).get("description", "add it")
+    elif error.validator == "enum":
+        message = f"{error.instance!r} is not known"
     elif error.validator == "additionalProperties":
         remedy = f"known keys: {', '.join(sorted(error.schema['properties']))}"
     text = f"{where}: {message}" if where else message

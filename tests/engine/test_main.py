@@ -40,7 +40,7 @@ def asked(tmp_path, monkeypatch):
     monkeypatch.setattr(
         run, "execute", lambda spec, values, **rest: asked.update(rest, values=values)
     )
-    check = SimpleNamespace(check_inputs=lambda **arguments: asked.update(checked=arguments))
+    check = SimpleNamespace(check_inputs=lambda **arguments: asked.update(checked=arguments) or [])
     errors = SimpleNamespace(InputError=InputError)
     monkeypatch.setattr(steps.interface, "check", check, raising=False)
     monkeypatch.setattr(steps.interface, "errors", errors, raising=False)
