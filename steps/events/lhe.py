@@ -1,6 +1,6 @@
 """Les Houches Event Files (arXiv:hep-ph/0609017, version 3 weights: arXiv:1405.1067)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,6 @@ def write(
     cross_section: tuple[float, float],
     scale: float,
     alphas: tuple[float, float],
-    progress: Callable[[int], None] = lambda n: None,
 ) -> None:
     """Write events of two quark lines and one Higgs boson with one weight per benchmark.
 
@@ -40,7 +39,6 @@ def write(
         cross_section: Cross section at ``sampled`` and its standard deviation in pb.
         scale: Scale in GeV at which the shower starts.
         alphas: Electromagnetic and strong coupling.
-        progress: Called with the number of events written so far.
     """
     column = list(names).index(sampled)
     names = [str(name) for name in names]
@@ -57,7 +55,6 @@ def write(
             info = pylhe.LHEEventInfo(5, _PROCESS, float(weights[i, column]), scale, *alphas)
             row = dict(zip(names, weights[i].tolist(), strict=True))
             yield pylhe.LHEEvent(info, particles, row)
-            progress(i + 1)
 
     init = pylhe.LHEInitInfo(_PROTON, _PROTON, beam_energy, beam_energy, 0, 0, 0, 0, 3, 1)
     process = pylhe.LHEProcInfo(*cross_section, float(weights[:, column].max()), _PROCESS)

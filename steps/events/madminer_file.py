@@ -33,15 +33,15 @@ class Setup:
     benchmarks: Mapping[str, Mapping[str, float]]
     observables: Sequence[str]
 
-    def card_values(self, benchmark: str) -> dict[tuple[str, int], float]:
-        """Return the parameter card's values at a benchmark by (block, code).
+    def card_values(self, point: Mapping[str, float]) -> dict[tuple[str, int], float]:
+        """Return the parameter card's values by (block, code) at a point, given by name.
 
         Raises:
             steps.events.expressions.ExpressionError: A transform does not parse.
         """
         values = {}
         for name, (block, code, transform) in self.parameters.items():
-            theta = self.benchmarks[benchmark][name]
+            theta = point[name]
             if transform not in _NO_TRANSFORM:
                 expression = expressions.parse(transform, ["theta"])
                 theta = float(expression.evaluate({"theta": theta})[0])

@@ -1,6 +1,5 @@
 """Events after the shower: stable particles and benchmark weights as compressed columns."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,6 @@ class Sample:
     Attributes:
         particles: Stable particles of ``n`` events.
         weights: Weights ``(n, n_benchmarks)`` in pb.
-        benchmarks: Names of the benchmarks, in the order of the columns.
         sampled: Name of the benchmark that the events were sampled at.
         weight_norm: Cross section in pb over the number of events drawn there, over all jobs.
         job: Number of the job of this benchmark, from zero.
@@ -26,7 +24,6 @@ class Sample:
 
     particles: Particles
     weights: NDArray
-    benchmarks: Sequence[str]
     sampled: str
     weight_norm: float
     job: int
@@ -42,7 +39,6 @@ def write(path: Path, sample: Sample) -> None:
         for name, column in vars(sample.particles).items():
             file.create_dataset(f"particles/{name}", data=column, **_COMPRESSION)
         file.create_dataset("weights", data=sample.weights, **_COMPRESSION)
-        file.attrs["benchmarks"] = list(sample.benchmarks)
         file.attrs["sampled"] = sample.sampled
         file.attrs["weight_norm"] = sample.weight_norm
         file.attrs["job"] = sample.job
@@ -56,7 +52,6 @@ def read(path: Path) -> Sample:
         return Sample(
             Particles(**columns),
             file["weights"][()],
-            [str(name) for name in file.attrs["benchmarks"]],
             str(file.attrs["sampled"]),
             float(file.attrs["weight_norm"]),
             int(file.attrs["job"]),

@@ -17,9 +17,10 @@ _DISTANCE = 0.5
 
 
 def comparison_points(region: Sequence[tuple[float, float]], n_points: int = 5) -> NDArray:
-    """Return parameter points ``(n_points, n_parameters)`` half-way to the edge of a region.
+    """Return parameter points ``(n_points, n_parameters)`` in the inner half of a region.
 
-    They lie along either direction of each axis in turn, then along the diagonal.
+    Half-way to the edge along either direction of each axis in turn; where axes do not suffice,
+    further ones along the diagonal.
     """
     low, high = np.array(region, dtype=float).T
     centre, reach = 0.5 * (low + high), 0.5 * _DISTANCE * (high - low)
@@ -75,7 +76,7 @@ def score(data_file: str, model: Any, reference: Any) -> dict[str, NDArray]:
     x, weights = data.weighted_events(theta=reference)
     theta = data._get_theta_value(reference)
     _, gradients = data.weighted_events(theta=theta, derivative=True)
-    estimate = estimators.score(model, x)
+    estimate = estimators.score(model, x, len(theta))
     return _arrays(truth.score_closure(_bins(x, weights), weights, gradients.T, estimate))
 
 
@@ -90,10 +91,9 @@ def joint(model: Any, sample: Mapping[str, NDArray]) -> dict[str, NDArray]:
         ``joint/truth`` and ``joint/estimate``: log ratios ``(n,)`` or scores ``(n, n_parameters)``.
     """
     if "r_xz" not in sample:
-        return {
-            "joint/truth": sample["t_xz"],
-            "joint/estimate": estimators.score(model, sample["x"]),
-        }
+        truth_score = sample["t_xz"]
+        estimate = estimators.score(model, sample["x"], truth_score.shape[1])
+        return {"joint/truth": truth_score, "joint/estimate": estimate}
     points, inverse = np.unique(sample["theta"], axis=0, return_inverse=True)
     estimate = np.empty(len(inverse))
     for index, point in enumerate(points):

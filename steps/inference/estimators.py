@@ -183,6 +183,16 @@ def log_ratio(model: Any, x: NDArray, thetas: NDArray) -> NDArray:
     return result
 
 
-def score(model: Any, x: NDArray) -> NDArray:
-    """Evaluate a score estimator at observations ``(n, n_observables)``: ``(n, n_parameters)``."""
-    return np.asarray(model.evaluate_score(np.asarray(x, dtype=np.float32)))
+def score(model: Any, x: NDArray, n_parameters: int) -> NDArray:
+    """Evaluate a score estimator.
+
+    Args:
+        model: Trained estimator of scores.
+        x: Observations ``(n, n_observables)``.
+        n_parameters: Number of the theory's parameters; components of nuisance parameters follow
+            these and are left out.
+
+    Returns:
+        Scores ``(n, n_parameters)``.
+    """
+    return np.asarray(model.evaluate_score(np.asarray(x, dtype=np.float32)))[:, :n_parameters]

@@ -43,7 +43,7 @@ def from_observables(
 
 def from_score(
     data_file: str, settings: Mapping[str, Any], luminosity: float, model_file: str
-) -> dict[str, NDArray]:
+) -> NDArray | None:
     """Return the information in all observables and the rate, by an estimated score.
 
     Args:
@@ -53,12 +53,12 @@ def from_score(
         model_file: Score estimator as MadMiner saved it.
 
     Returns:
-        Matrix ``(n_parameters, n_parameters)`` as ``fisher/full``; nothing if switched off.
+        Matrix ``(n_parameters, n_parameters)``, or None if the section is switched off.
     """
     if not settings["bool"]:
-        return {}
+        return None
     fisher = FisherInformation(data_file, include_nuisance_parameters=False)
     full, _ = fisher.full_information(
         np.asarray(settings["theta_true"], dtype=float), model_file, luminosity=luminosity
     )
-    return {"fisher/full": full}
+    return full

@@ -57,6 +57,19 @@ def parameter_points(
     return "morphing_points", list(points)
 
 
+def single_point(spec: Mapping[str, Any]) -> str | NDArray | None:
+    """Return the benchmark or point of a ``theta`` block that names one alone, else None."""
+    argument = spec.get("sampling_arg")
+    match spec["sampling_method"]:
+        case "benchmark":
+            return argument
+        case "benchmarks" if len(argument) == 1:
+            return argument[0]
+        case "morphing_points" if len(points := np.atleast_2d(argument)) == 1:
+            return points[0]
+    return None
+
+
 def draw(
     data_file: str,
     method: str,

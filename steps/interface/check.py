@@ -12,7 +12,7 @@ from steps.physics import builtin
 from steps.physics.partons import PartonDensities
 from steps.physics.shower import CardError, check_settings
 
-_POSITIVE = {"num_events": 0, "num_procs_per_job": 1, "seed": 0}
+_LEAST = {"num_events": 0, "num_procs_per_job": 1, "seed": 0}
 
 
 def check_inputs(
@@ -36,11 +36,19 @@ def check_inputs(
         InputError: The first thing that is wrong, in one line.
     """
     values = parameters or {}
-    for name, low in _POSITIVE.items():
+    for name, low in _LEAST.items():
         if name in values and not _is_count(values[name], low):
             raise InputError(f"{name}: {values[name]!r}; give a whole number, at least {low}")
-    for kind in (overrides.Sampling, overrides.Training, overrides.Evaluating):
+    sampling, _, evaluating = (
         kind.parse(str(values.get(kind.argument, "")))
+        for kind in (overrides.Sampling, overrides.Training, overrides.Evaluating)
+    )
+    if evaluating.test_split > sampling.test_split:
+        raise InputError(
+            f"mlflow_args_e: test_split {evaluating.test_split:g} exceeds the "
+            f"{sampling.test_split:g} of mlflow_args_s: networks would be judged on events that "
+            "they trained on; give both the same"
+        )
 
     physics = load_ph(ph) if ph else None
     if physics:
@@ -86,8 +94,8 @@ def _extrapolations(spec: MlInput) -> list[str]:
 
 def _is_count(value: Any, low: int) -> bool:
     try:
-        return int(value) == float(value) >= low
-    except (TypeError, ValueError):
+        return int(str(value)) >= low
+    except ValueError:
         return False
 
 

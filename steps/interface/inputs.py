@@ -31,7 +31,6 @@ class PhInput:
     morphing: Mapping[str, Any]
     generator: Mapping[str, Any]
     shower_card: Path
-    detector: Mapping[str, Any]
     observables: Sequence[Mapping[str, Any]]
     cuts: Sequence[Mapping[str, Any]]
 
@@ -61,7 +60,6 @@ def load_ph(path: Path) -> PhInput:
         morphing=content["set_morphing"],
         generator=content["generator"],
         shower_card=shower_card,
-        detector=content["detector"],
         observables=content["observables"],
         cuts=content["cuts"],
     )
@@ -73,7 +71,7 @@ def _parameter_range(path: Path, parameter: Mapping[str, Any]) -> tuple[float, f
         if isinstance(value, str):
             value = [float(part) for part in value.strip().strip("()[]").split(",")]
         low, high = (float(v) for v in value)
-    except ValueError:
+    except (TypeError, ValueError):
         low, high = 0.0, 0.0
     if not (low < high and math.isfinite(high - low)):
         raise InputError(
@@ -208,24 +206,26 @@ def _load(path: Path, kind: str) -> dict[str, Any]:
         line = f"line {mark.line + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or "not YAML"
         raise InputError(f"{path}: {line}{problem}; mend the YAML") from None
+    _reject_unusable(path, content)
     schema = _schema(kind)
     errors = jsonschema.Draft7Validator(schema).iter_errors(content)
     error = jsonschema.exceptions.best_match(errors)
     if error is not None:
         raise InputError(f"{path}: {_describe(error)}")
-    _reject_infinite(path, content)
     _fill_defaults(content, schema)
     return content
 
 
-def _reject_infinite(path: Path, content: Any, where: str = "") -> None:
+def _reject_unusable(path: Path, content: Any, where: str = "") -> None:
     if isinstance(content, float) and not math.isfinite(content):
         raise InputError(f"{path}: {where}{content}; give a finite number")
     items = content.items() if isinstance(content, dict) else ()
     if isinstance(content, list):
         items = enumerate(content, start=1)
     for key, value in items:
-        _reject_infinite(path, value, f"{where}{key}: ")
+        if isinstance(content, dict) and not isinstance(key, str):
+            raise InputError(f"{path}: {where}key {key!r} is not text to YAML; put it in quotes")
+        _reject_unusable(path, value, f"{where}{key}: ")
 
 
 def _describe(error: jsonschema.ValidationError) -> str:

@@ -8,6 +8,7 @@ one first.
 """
 
 import logging
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,11 @@ import numpy as np
 logging.getLogger("madminer").setLevel(logging.ERROR)
 
 import torch  # noqa: E402
-from madminer import MadMiner  # noqa: E402
+
+with warnings.catch_warnings():
+    # Of distutils in a library that MadMiner's unused ROOT reader imports.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from madminer import MadMiner
 from madminer.utils import histo  # noqa: E402
 from madminer.utils.ml.trainer import Trainer  # noqa: E402
 
@@ -73,6 +78,10 @@ _original_dataloaders = Trainer.make_dataloaders
 Trainer.make_dataloaders = _make_dataloaders
 
 
+class MorphingError(Exception):
+    """The benchmarks do not make a morphing basis."""
+
+
 def new_setup(
     parameters: Sequence[Mapping[str, Any]],
     benchmarks: Mapping[str, Mapping[str, float]],
@@ -84,11 +93,27 @@ def new_setup(
         parameters: Keyword arguments of ``MadMiner.add_parameter`` for each parameter.
         benchmarks: Parameter values by benchmark and parameter name.
         morphing: Keyword arguments of ``MadMiner.set_morphing``.
+
+    Raises:
+        MorphingError: The benchmarks do not make a basis.
     """
     miner = MadMiner()
     for parameter in parameters:
         miner.add_parameter(**parameter)
     for name, values in benchmarks.items():
         miner.add_benchmark(dict(values), name)
-    miner.set_morphing(**morphing)
+    if not morphing.get("include_existing_benchmarks", True):
+        # MadMiner joins these to its basis, which holds values, not benchmarks.
+        miner.benchmarks = {name: dict(values) for name, values in benchmarks.items()}
+    try:
+        miner.set_morphing(**morphing)
+    except AssertionError:
+        raise MorphingError(
+            f"{len(benchmarks)} benchmarks are more than the morphing needs; remove some, or set "
+            "include_existing_benchmarks: False"
+        ) from None
+    except np.linalg.LinAlgError:
+        raise MorphingError(
+            "no basis contains these benchmarks, some depend on others; move or remove one"
+        ) from None
     return miner

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 from steps.interface.errors import InputError
 
 _NOTHING = ("", "''", '""')
+_OLDER_NAMES = {"ntrainsamples": "n_sampling_runs"}
 
 
 def _number(default: float, low: float, high: float, what: str) -> Any:
@@ -27,6 +28,7 @@ class _Overridable:
         values = {}
         for item in [] if text.strip() in _NOTHING else text.split():
             key, _, value = item.partition("=")
+            key = _OLDER_NAMES.get(key, key)
             if key not in known:
                 raise InputError(
                     f"{cls.argument}: '{item}' is not key=value with a key out of "

@@ -67,27 +67,24 @@ def _limits(
         parameters.test_split,
         parameters.n_samples_train,
     )
-    if kind(method) is Kind.SCORE:
-        model_file = str(folder / method)
-        if method == "sally":
-            log_likelihood = analysis.from_sally(model_file)
-        else:
-            theta = spec.thetas[method]["theta_0"]
-            log_likelihood = analysis.from_sallino(
-                lambda x: estimators.score(model, x),
-                theta["sampling_arg"]
-                if theta["sampling_method"] == "benchmark"
-                else spec.theta_true,
-            )
-        information = fisher.from_score(
-            str(data_file), spec.fisher_information, parameters.luminosity, model_file
-        )
-    else:
+    if kind(method) is not Kind.SCORE:
         log_likelihood = analysis.from_log_ratio(
             lambda x, thetas: estimators.log_ratio(model, x, thetas)
         )
-        information = {}
-    return {"log_likelihood/kinematics": log_likelihood} | information
+        return {"log_likelihood/kinematics": log_likelihood}
+    model_file = str(folder / method)
+    if method == "sally":
+        log_likelihood = analysis.from_sally(model_file)
+    else:
+        log_likelihood = analysis.from_sallino(
+            lambda x: estimators.score(model, x, points.shape[1]),
+            samples.single_point(spec.thetas[method]["theta_0"]),
+        )
+    arrays = {"log_likelihood/kinematics": log_likelihood}
+    information = fisher.from_score(
+        str(data_file), spec.fisher_information, parameters.luminosity, model_file
+    )
+    return arrays if information is None else arrays | {f"fisher/{method}": information}
 
 
 def _closure(
@@ -99,19 +96,21 @@ def _closure(
     seed: int,
 ) -> dict[str, NDArray]:
     thetas = spec.thetas[method]
-    reference = thetas["theta_1" if kind(method) is Kind.RATIO else "theta_0"]
-    if kind(method) is Kind.DENSITY:
-        single, point = True, np.array(spec.theta_true)
-    else:
-        single, point = reference["sampling_method"] == "benchmark", reference.get("sampling_arg")
+    match kind(method):
+        case Kind.SCORE:
+            reference = samples.single_point(thetas["theta_0"])
+        case Kind.RATIO:
+            reference = samples.single_point(thetas["theta_1"])
+        case Kind.DENSITY:
+            reference = np.array(spec.theta_true)
     arrays = {}
-    if single and kind(method) is Kind.SCORE:
-        arrays = closure.score(str(data_file), model, point)
-    elif single:
+    if kind(method) is Kind.SCORE:
+        arrays = closure.score(str(data_file), model, reference)
+    elif reference is not None:
         arrays = closure.ratio(
             str(data_file),
             model,
-            point,
+            reference,
             closure.comparison_points(spec.region),
             is_likelihood=kind(method) is Kind.DENSITY,
         )

@@ -12,6 +12,7 @@ import yaml
 from numpy.typing import NDArray
 
 from steps.inference.statistics import intervals, limits, profile
+from steps.inference.truth import Closure
 from steps.interface import command, results
 from steps.interface.files import atomic
 from steps.interface.inputs import MlInput, load_ml
@@ -96,9 +97,7 @@ def _figures(
     made = {}
     if spec.plotting["all_methods"]:
         wanted = spec.plotting["all_methods_pvalue"].upper()
-        background = next(
-            r for r in reversed(projected) if r.label.removesuffix(" (kinematics)") == wanted
-        )
+        background = next(r for r in projected if r.label.removesuffix(" (kinematics)") == wanted)
         made["all_methods"] = figures.all_methods(
             axes, names, spec.theta_true, projected, background
         )
@@ -108,39 +107,56 @@ def _figures(
         )
     if spec.plotting["correlations"]:
         for method in spec.plotting["correlations_methods"]:
-            made |= _correlation(method, runs[method][0])
+            made |= _correlation(method, runs[method])
     for method, items in runs.items():
-        made |= _closure(method, names, items[0])
+        made |= _closure_figure(method, items)
     made["losses"] = figures.losses(
-        {method.upper(): items[0]["losses"] for method, items in runs.items()}
+        {method.upper(): [r["losses"] for r in items] for method, items in runs.items()}
     )
     return made
 
 
-def _correlation(method: str, arrays: Mapping[str, NDArray]) -> dict[str, Any]:
-    if "joint/truth" not in arrays:
+def _correlation(method: str, items: Sequence[Mapping[str, NDArray]]) -> dict[str, Any]:
+    if "joint/truth" not in items[0]:
         return {}
-    truth, estimate = arrays["joint/truth"], arrays["joint/estimate"]
+    truth, estimate = (
+        np.concatenate([r[f"joint/{name}"] for r in items]) for name in ("truth", "estimate")
+    )
     quantity = "log likelihood ratio"
     if truth.ndim == 2:
         truth, estimate, quantity = truth[:, 0], estimate[:, 0], "score"
     return {f"correlation_{method.upper()}": figures.correlation(method, truth, estimate, quantity)}
 
 
-def _closure(method: str, names: Sequence[str], arrays: Mapping[str, NDArray]) -> dict[str, Any]:
-    if "closure/correlation" not in arrays:
-        return {}
-    numbers = list(zip(arrays["closure/correlation"], arrays["closure/slope"], strict=True))
-    if "closure/points" in arrays:
-        quantity = "log likelihood ratio"
-        labels = ["(" + ", ".join(f"{v:.2f}" for v in p) + ")" for p in arrays["closure/points"]]
-    else:
-        quantity, labels = "score", [f"component {k}" for k in range(len(numbers))]
-    comparisons = [
-        {name: arrays[f"closure/{k}/{name}"] for name in ("truth", "estimate")}
-        for k in range(len(numbers))
+def _closures(items: Sequence[Mapping[str, NDArray]]) -> list[Closure]:
+    """Return the comparisons with histograms, estimates averaged over runs as in the limits."""
+    n = len(items[0].get("closure/correlation", ()))
+    return [
+        Closure(
+            truth=items[0][f"closure/{k}/truth"],
+            estimate=np.mean([r[f"closure/{k}/estimate"] for r in items], axis=0),
+            weight=items[0][f"closure/{k}/weight"],
+        )
+        for k in range(n)
     ]
-    figure = figures.closure(method, quantity, labels, comparisons, numbers)
+
+
+def _closure_figure(method: str, items: Sequence[Mapping[str, NDArray]]) -> dict[str, Any]:
+    comparisons = _closures(items)
+    if not comparisons:
+        return {}
+    if "closure/points" in items[0]:
+        quantity = "log likelihood ratio"
+        labels = ["(" + ", ".join(f"{v:.2f}" for v in p) + ")" for p in items[0]["closure/points"]]
+    else:
+        quantity, labels = "score", [f"component {k}" for k in range(len(comparisons))]
+    figure = figures.closure(
+        method,
+        quantity,
+        labels,
+        [vars(c) for c in comparisons],
+        [(c.correlation, c.slope) for c in comparisons],
+    )
     return {f"closure_{method.upper()}": figure}
 
 
@@ -169,15 +185,16 @@ def _summary(
         },
         "closure": {
             method: {
-                name: _rounded(items[0][f"closure/{name}"]) for name in ("correlation", "slope")
+                name: _rounded([getattr(c, name) for c in comparisons])
+                for name in ("correlation", "slope")
             }
             for method, items in runs.items()
-            if "closure/correlation" in items[0]
+            if (comparisons := _closures(items))
         },
         "fisher_information": {
-            name.removeprefix("fisher/"): _rounded(matrix)
-            for source in [reference, *(items[0] for items in runs.values())]
-            for name, matrix in source.items()
+            name.removeprefix("fisher/"): _rounded(np.mean([r[name] for r in items], axis=0))
+            for items in [[reference], *runs.values()]
+            for name in items[0]
             if name.startswith("fisher/")
         },
     }

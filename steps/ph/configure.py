@@ -1,10 +1,17 @@
 """Stage configure: parameters, benchmarks and the morphing basis, as a MadMiner file."""
 
-from steps.interface import command
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steps.events.madminer_file import read_setup
+from steps.interface import command, seeds
+from steps.interface.errors import InputError
 from steps.interface.files import atomic
-from steps.interface.inputs import load_ph
-from steps.interface.madminer import new_setup
-from steps.interface.seeds import seed_globally
+from steps.interface.inputs import PhInput, load_ph
+from steps.interface.madminer import MorphingError, new_setup
+from steps.physics import builtin
 
 
 def main() -> None:
@@ -15,13 +22,32 @@ def main() -> None:
 
     spec = load_ph(args.input_file)
     # MadMiner searches the basis at random.
-    seed_globally(args.seed, "configure")
-    setup = new_setup(spec.parameters, spec.benchmarks, spec.morphing)
+    seeds.seed_globally(args.seed, "configure")
+    try:
+        miner = new_setup(spec.parameters, spec.benchmarks, spec.morphing)
+    except MorphingError as error:
+        raise InputError(f"{spec.path}: benchmarks, set_morphing: {error}") from None
     with atomic(args.output_dir / "data" / "madminer_config.h5") as path:
-        setup.save(str(path))
-    for name, benchmark in setup.benchmarks.items():
+        miner.save(str(path))
+        low, high = np.array([p["parameter_range"] for p in spec.parameters]).T
+        theta = seeds.generator(args.seed, "check morphing").uniform(low, high)
+        _check_morphing(spec, path, theta, miner.morpher.calculate_morphing_weights(theta))
+    for name, benchmark in miner.benchmarks.items():
         values = ", ".join(f"{p} = {v:.3g}" for p, v in benchmark.values.items())
         print(f"benchmark {name}: {values}")
+
+
+def _check_morphing(spec: PhInput, setup_file: Path, theta: NDArray, weights: NDArray) -> None:
+    """Check that the morphing's weights interpolate |M|^2 to a parameter point exactly."""
+    setup = read_setup(setup_file)
+    point = setup.card_values(dict(zip(setup.parameters, theta, strict=True)))
+    benchmarks = [setup.card_values(b) for b in list(setup.benchmarks.values())[: len(weights)]]
+    if not builtin.interpolates(benchmarks, weights, point):
+        raise InputError(
+            f"{spec.path}: parameters, set_morphing: |M|^2 is quadratic in the coefficients of "
+            "the model; give morphing_max_power and max_overall_power of 2, or more if "
+            "param_card_transform is not linear"
+        )
 
 
 if __name__ == "__main__":

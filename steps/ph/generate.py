@@ -31,13 +31,20 @@ def main() -> None:
     setup = madminer_file.read_setup(args.config_file)
     try:
         process = builtin.process(spec.generator)
-        points = [builtin.wilson_coefficients(setup.card_values(b)) for b in setup.benchmarks]
+        points = [
+            builtin.wilson_coefficients(setup.card_values(v)) for v in setup.benchmarks.values()
+        ]
     except ValueError as error:
         raise InputError(f"{spec.path}: generator, parameters: {error}") from None
     report = command.progress(len(setup.benchmarks), "benchmarks", seconds=0)
     for done, (benchmark, point) in enumerate(zip(setup.benchmarks, points, strict=True), start=1):
         rng = seeds.generator(args.seed, "generate", benchmark)
         grid = generator.adapt(process, point, rng)
+        if not grid.max_weight > 0:
+            raise InputError(
+                f"{spec.path}: generator: cuts: no phase space is left at benchmark {benchmark}; "
+                "loosen them"
+            )
         print(f"{benchmark}: {grid.cross_section:.4e} +- {grid.error:.1e} pb", flush=True)
         for job in range(args.jobs):
             plan = plans.Plan(

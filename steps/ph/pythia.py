@@ -21,7 +21,7 @@ def main() -> None:
     spec = load_ph(args.input_file)
     setup = madminer_file.read_setup(args.config_file)
     plan, grid = plans.read(args.job_dir)
-    points = [builtin.wilson_coefficients(setup.card_values(name)) for name in setup.benchmarks]
+    points = [builtin.wilson_coefficients(setup.card_values(v)) for v in setup.benchmarks.values()]
     point = points[list(setup.benchmarks).index(plan.benchmark)]
 
     events = generator.generate(
@@ -63,7 +63,6 @@ def main() -> None:
         sample = particle_file.Sample(
             particles=particles,
             weights=weights[kept],
-            benchmarks=list(setup.benchmarks),
             sampled=plan.benchmark,
             weight_norm=grid.cross_section / plan.n_events_all_jobs,
             job=plan.job,

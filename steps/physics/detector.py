@@ -66,8 +66,8 @@ def reconstruct(particles: Particles, rng: np.random.Generator) -> Mapping[str, 
     """
     n_events = particles.counts.size
     tracks, calorimeter = _tracks(particles, rng)
-    photons = _towers(calorimeter, n_events, rng, electromagnetic=True)
-    neutral_hadrons = _towers(calorimeter, n_events, rng, electromagnetic=False)
+    photons = _towers(calorimeter, rng, electromagnetic=True)
+    neutral_hadrons = _towers(calorimeter, rng, electromagnetic=False)
     flow = np.concatenate([tracks, photons, neutral_hadrons])
 
     lepton_track = np.isin(np.abs(tracks["pdgid"]), (_ELECTRON, _MUON))
@@ -146,9 +146,7 @@ def _smear(value: NDArray, sigma: NDArray, rng: np.random.Generator) -> NDArray:
     return value * np.exp(np.sqrt(variance) * rng.standard_normal(value.size) - 0.5 * variance)
 
 
-def _towers(
-    deposits: NDArray, n_events: int, rng: np.random.Generator, *, electromagnetic: bool
-) -> NDArray:
+def _towers(deposits: NDArray, rng: np.random.Generator, *, electromagnetic: bool) -> NDArray:
     """Sum the deposits of particles in calorimeter towers and smear the towers' energies."""
     is_em = np.isin(np.abs(deposits["pdgid"]), (_ELECTRON, _PHOTON))
     deposits = deposits[is_em == electromagnetic]

@@ -202,15 +202,16 @@ def closure(
     return figure
 
 
-def losses(histories: Mapping[str, NDArray]) -> Figure:
-    """Draw training and validation losses ``(n_epochs, 2)``, relative to the last, by method."""
+def losses(histories: Mapping[str, Sequence[NDArray]]) -> Figure:
+    """Draw training and validation losses ``(n_epochs, 2)`` of each run, by method."""
     figure, panels = plt.subplots(
         1, len(histories), figsize=(6.5 * len(histories), 5.5), squeeze=False, layout="constrained"
     )
-    for ax, (label, history) in zip(panels.flat, histories.items(), strict=True):
-        epochs = np.arange(1, len(history) + 1)
+    for ax, (label, runs) in zip(panels.flat, histories.items(), strict=True):
+        epochs = np.arange(1, len(runs[0]) + 1)
         for column, name in enumerate(("training", "validation")):
-            ax.plot(epochs, history[:, column], label=name)
+            curves = np.stack([history[:, column] for history in runs], axis=-1)
+            ax.plot(epochs, curves, color=f"C{column}", label=[name] + [None] * (len(runs) - 1))
         ax.set(xlabel="epoch", ylabel="loss")
         ax.set_title(label, fontsize=16)
         ax.legend()

@@ -130,7 +130,7 @@ def test_agrees_with_madminer(small, train, tmp_path, monkeypatch, mode):
 def test_sallino_limits_contain_the_truth(toy, train, truth):
     model, _, _ = train(toy, "sallino")
     analysis = Analysis(toy.path, truth, POINTS, LUMINOSITY, TEST_SPLIT)
-    log_likelihood = analysis.from_sallino(lambda x: estimators.score(model, x), "sm")
+    log_likelihood = analysis.from_sallino(lambda x: estimators.score(model, x, 2), "sm")
     found = limits(log_likelihood, 2)
     nearest = int(np.argmin(np.abs(POINTS - truth).sum(axis=1)))
     assert found.p_values[nearest] > 0.32

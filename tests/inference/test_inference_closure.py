@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from steps.inference import closure
+from steps.inference import closure, estimators, samples
+from steps.interface import seeds
+
+SM = {"sampling_method": "benchmark", "sampling_arg": "sm"}
+SHORT = estimators.Training(1.0, 500, 1, 0.2, (10,), "tanh", 0.01, 0.001)
 
 REGION = [(-1.0, 1.0), (-1.0, 1.0)]
 SIZES = {"alice": 80_000, "alices": 60_000, "carl": 300_000}
@@ -31,6 +35,17 @@ def test_sally_closes_with_the_histogram_and_the_exact_score(toy, sally):
     estimate, exact = model.evaluate_score(x), toy.score(x)
     assert np.corrcoef(estimate[:, 0], exact[:, 0])[0, 1] > 0.99
     assert np.corrcoef(estimate[:, 1], exact[:, 1])[0, 1] > 0.99
+
+
+def test_components_of_nuisance_parameters_are_left_out(small):
+    """With nuisance_flag=1 the network's score is longer than the theory's parameters."""
+    seeds.seed_globally(1)
+    sample = samples.draw(small.path, "sally", {"theta_0": SM}, 2000, seeds.generator(1))
+    longer = sample | {"t_xz": np.hstack([sample["t_xz"], sample["x"][:, :1]])}
+    model, _ = estimators.train("sally", "parameterized", longer, SHORT)
+    assert model.evaluate_score(sample["x"]).shape == (len(sample["x"]), 3)
+    assert len(closure.score(small.path, model, "sm")["closure/slope"]) == 2
+    assert closure.joint(model, sample)["joint/estimate"].shape == sample["t_xz"].shape
 
 
 @pytest.mark.parametrize("n_parameters", [1, 2, 3])

@@ -98,3 +98,23 @@ def test_same_seed_same_sample(small):
     for name, column in first.items():
         np.testing.assert_array_equal(column, second[name])
     assert not np.array_equal(first["x"], other["x"])
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        (SM, "sm"),
+        ({"sampling_method": "benchmarks", "sampling_arg": ["w"]}, "w"),
+        (BENCHMARKS, None),
+        (ONE, POINTS[0]),
+        ({"sampling_method": "morphing_points", "sampling_arg": POINTS[:1]}, POINTS[0]),
+        (GIVEN, None),
+        (RANDOM, None),
+    ],
+)
+def test_single_points_are_recognised(block, expected):
+    found = samples.single_point(block)
+    if isinstance(expected, list):
+        np.testing.assert_array_equal(found, expected)
+    else:
+        assert found == expected

@@ -10,6 +10,8 @@ from steps.interface.check import check_inputs
 from steps.interface.errors import InputError
 
 SMM = {"sampling_method": "benchmark", "sampling_arg": "smm"}
+TWO = {"sampling_method": "morphing_points", "sampling_arg": [[0.0, 0.0], [0.5, 0.0]]}
+BOTH = {"sampling_method": "benchmarks", "sampling_arg": ["sm", "w"]}
 INPUTS = Path(__file__).parents[2] / "inputs"
 
 
@@ -52,6 +54,8 @@ def test_shipped_inputs_pass_without_a_warning(files) -> None:
         (lambda c: c["generator"].update(pdf="NNPDF99"), "generator: pdf: .*NNPDF99"),
         (lambda c: c["generator"]["cuts"].update(pt_min=7000.0), "pt_min"),
         (lambda c: c.update(shower={"card": "none.cmnd"}), "shower: card: no file"),
+        (lambda c: c["parameters"][0].update(parameter_range=[None, 1]), "two rising numbers"),
+        (lambda c: c.update({True: 1}), "key True is not text"),
     ],
 )
 def test_physics_mistakes(files, change, pattern: str) -> None:
@@ -59,6 +63,11 @@ def test_physics_mistakes(files, change, pattern: str) -> None:
     message = refused(ph=path)
     assert message.startswith(str(path))
     assert re.search(pattern, message)
+
+
+def test_a_parameter_needs_no_transform(files) -> None:
+    path = files("ph", lambda c: c["parameters"][0].pop("param_card_transform"))
+    assert check_inputs(ph=path) == []
 
 
 def test_card_that_pythia_does_not_know(files, tmp_path: Path) -> None:
@@ -76,6 +85,8 @@ def test_card_that_pythia_does_not_know(files, tmp_path: Path) -> None:
         (lambda c: c.update(estimator="quadratic"), "quadratic works for one parameter"),
         (lambda c: c["fisher_information"].update(theta_true=[0.0]), "theta_true: 1 .* has 2"),
         (lambda c: c["fisher_information"].pop("observable"), "observable is missing"),
+        (lambda c: c["sally"].update(theta_0=TWO), "sally: theta_0: .*learnt at one point"),
+        (lambda c: c["sally"].update(theta_0=BOTH), "sally: theta_0: .*learnt at one point"),
     ],
 )
 def test_machine_learning_mistakes(files, change, pattern: str) -> None:
@@ -93,6 +104,9 @@ def test_machine_learning_mistakes(files, change, pattern: str) -> None:
         ({"num_events": 2, "num_procs_per_job": 3}, "num_procs_per_job: 3 jobs"),
         ({"mlflow_args_t": "epochs=3"}, "mlflow_args_t.*num_epochs"),
         ({"mlflow_args_e": "luminosity=-1"}, "luminosity=-1"),
+        ({"num_events": float("inf")}, "num_events: inf"),
+        ({"num_events": 10.5}, "num_events: 10.5"),
+        ({"mlflow_args_e": "test_split=0.5"}, "test_split 0.5 exceeds the 0.2 of mlflow_args_s"),
     ],
 )
 def test_parameter_mistakes(files, parameters, pattern: str) -> None:

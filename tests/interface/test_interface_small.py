@@ -27,6 +27,7 @@ def test_upstream_overrides_are_understood():
     s = Sampling.parse("n_samples_train=1000 n_sampling_runs=2 nuisance_flag=0 test_split=0.5")
     assert (s.n_samples_train, s.n_sampling_runs, s.nuisance_flag) == (1000, 2, 0)
     assert s.nuisance_flag is not True
+    assert Sampling.parse("ntrainsamples=3") == Sampling(n_sampling_runs=3)
     t = Training.parse("alpha=10.0  batch_size=100 num_epochs=2 valid_split=0.3")
     assert (t.alpha, t.batch_size, t.num_epochs, t.valid_split) == (10.0, 100, 2, 0.3)
     e = Evaluating.parse(

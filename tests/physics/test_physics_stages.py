@@ -190,6 +190,7 @@ def test_madminer_opens_the_file_of_one_job(one):
 # ------------------------------------------------------------------ the event file
 def test_event_file_reads_back(one):
     sample = one.particles("w_0")
+    names = list(madminer_file.read_setup(one.config).benchmarks)
     file = pylhe.LHEFile.fromfile(str(one.lhe("w_0")))
     assert file.init.initInfo.beamA == file.init.initInfo.beamB == 2212
     assert file.init.initInfo.energyA == 6500
@@ -199,7 +200,7 @@ def test_event_file_reads_back(one):
     events = list(file.events)
     assert len(events) == plan.n_events == len(sample.weights)
     for event, row in zip(events, sample.weights, strict=True):
-        assert list(event.weights) == list(sample.benchmarks)
+        assert list(event.weights) == names
         np.testing.assert_allclose(list(event.weights.values()), row, rtol=1e-4)  # 5 digits
         assert event.eventinfo.weight == pytest.approx(event.weights["w"], rel=1e-4)
         a, b, c, d, higgs = event.particles
@@ -221,10 +222,11 @@ def test_event_file_reads_back(one):
 
 
 def test_sum_of_an_event_file_is_the_cross_section(one):
+    names = list(madminer_file.read_setup(one.config).benchmarks)
     for folder in (one.folder / "jobs").iterdir():
         plan, grid = plans.read(folder)
         sample = one.particles(folder.name)
-        own = sample.weights[:, list(sample.benchmarks).index(plan.benchmark)]
+        own = sample.weights[:, names.index(plan.benchmark)]
         assert own.sum() == pytest.approx(grid.cross_section, rel=0.03)
         assert sample.weight_norm == pytest.approx(grid.cross_section / N_EVENTS)
 
@@ -260,7 +262,7 @@ def test_particle_file_round_trip(one, tmp_path):
     sample = one.particles("sm_0")
     particle_file.write(tmp_path / "copy.h5", sample)
     copy = particle_file.read(tmp_path / "copy.h5")
-    for name in ("benchmarks", "sampled", "weight_norm", "job", "seed"):
+    for name in ("sampled", "weight_norm", "job", "seed"):
         assert getattr(copy, name) == getattr(sample, name)
     np.testing.assert_array_equal(copy.weights, sample.weights)
     for name, column in vars(sample.particles).items():
@@ -293,6 +295,51 @@ def test_generate_refuses_in_one_line(one, tmp_path, jobs, text, named):
     assert len(result.stderr.splitlines()) == 1
     assert named in result.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["input.yml"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (("value_1: 0.6", "value_1: 0.0"), "some depend on others"),
+        (("morphing_max_power: 2", "morphing_max_power: 1"), "morphing_max_power"),
+        (("max_overall_power: 2", "max_overall_power: 1"), "max_overall_power"),
+        (("16.52*theta", "16.52*theta**2"), "not linear"),
+    ],
+)
+def test_configure_refuses_a_morphing_that_would_be_wrong(tmp_path, change, named):
+    assert change[0] in INPUT
+    (tmp_path / "input.yml").write_text(INPUT.replace(*change))
+    options = ("--input-file", tmp_path / "input.yml", "--output-dir", tmp_path)
+    result = run(tmp_path, "configure", *options)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert named in result.stderr
+    assert not list(tmp_path.glob("data/*"))
+
+
+def test_too_many_benchmarks_are_an_error_unless_kept_out_of_the_basis(tmp_path):
+    more = "".join(
+        f"  - {{name: b{k}, parameter_name_1: C, value_1: {0.1 * k + 0.1}}}\n" for k in range(3)
+    )
+    text = INPUT.replace("set_morphing", f"{more}set_morphing")
+    (tmp_path / "input.yml").write_text(text)
+    options = ("--input-file", tmp_path / "input.yml", "--output-dir", tmp_path)
+    result = run(tmp_path, "configure", *options)
+    assert "5 benchmarks are more than the morphing needs" in result.stderr
+    (tmp_path / "input.yml").write_text(text.replace("benchmarks: True", "benchmarks: False"))
+    assert run(tmp_path, "configure", *options).returncode == 0
+    setup = madminer_file.read_setup(tmp_path / "data" / "madminer_config.h5")
+    assert len(setup.benchmarks) == 3 + 5
+
+
+def test_cuts_without_phase_space_are_an_error(one, tmp_path):
+    text = INPUT + "generator: {cuts: {m_jj_min: 12999.0, pt_min: 3000.0}}\n"
+    (tmp_path / "input.yml").write_text(text)
+    options = ("--input-file", tmp_path / "input.yml", "--config-file", one.config)
+    result = run(tmp_path, "generate", *options, "--output-dir", tmp_path)
+    assert result.returncode == 1
+    assert "generator: cuts: no phase space" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_empty_selection_is_an_error_that_keeps_earlier_results(one, tmp_path):

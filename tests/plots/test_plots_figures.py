@@ -80,7 +80,10 @@ def test_quality(tmp_path, quantity):
     saved(figure, tmp_path)
     comparisons = [{"truth": truth[:40], "estimate": estimate[:40]}] * 2
     saved(figures.closure("alice", quantity, ["p", "q"], comparisons, [(0.99, 1.0)] * 2), tmp_path)
-    saved(figures.losses({"ALICE": rng.uniform(size=(5, 2)), "SALLY": np.ones((1, 2))}), tmp_path)
+    saved(
+        figures.losses({"ALICE": [rng.uniform(size=(5, 2))] * 3, "SALLY": [np.ones((1, 2))]}),
+        tmp_path,
+    )
 
 
 def test_figures_need_no_estimators():

@@ -118,7 +118,7 @@ def test_limits_lie_inside_the_plotted_region_and_beat_the_rate(table: dict, met
 def test_networks_are_no_better_than_full_information_allows(table: dict) -> None:
     """Information only grows from the rate to a histogram to all observables (plus noise)."""
     fisher = {name: np.array(matrix) for name, matrix in table["fisher_information"].items()}
-    rate, histogram, full = (np.diag(fisher[k]) for k in ("rate", "histogram", "full"))
+    rate, histogram, full = (np.diag(fisher[k]) for k in ("rate", "histogram", "sally"))
     assert np.all(rate <= histogram * 1.05)
     assert np.all(histogram <= full * 1.1)
 
