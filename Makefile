@@ -44,7 +44,7 @@ yadage-clean:
 	@rm -rf .yadage .yadage-ph .yadage-ml .yadage.failed .yadage-ph.failed .yadage-ml.failed
 
 test: $(VENV)/test.stamp
-	@$(VENV)/bin/python -m pytest
+	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/test.stamp
 	@$(VENV)/bin/ruff check .

@@ -12,6 +12,8 @@ import pytest
 import yaml
 from matplotlib import pyplot as plt
 
+from steps.inference.closure import comparison_points
+
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.workflow
 
@@ -124,14 +126,18 @@ def test_networks_are_no_better_than_full_information_allows(table: dict) -> Non
 
 
 def test_carl_knows_the_truth(data_file: Path, tmp_path: Path) -> None:
+    """CARL learns from labels alone: with as few events it takes the five points, not a region."""
     spec = yaml.safe_load((ROOT / "inputs/ml/input.yml").read_text())
-    spec["carl"] = spec["alice"]
+    points = comparison_points([(-1.5, 1.5)] * 2).tolist()
+    five = {"sampling_method": "morphing_points", "sampling_arg": points}
+    spec["carl"] = {"theta_0": five, "theta_1": spec["alice"]["theta_1"]}
     spec["methods"] = ["carl"]
     spec["plotting"] = {"all_methods_separate": False}
     (tmp_path / "carl.yml").write_text(yaml.safe_dump(spec))
     result = run(
         *("ml", "--workdir", tmp_path / "run", "--data-file", data_file),
-        *("--input-file-ml", tmp_path / "carl.yml", "-p", "mlflow_args_s=n_samples_train=400000"),
+        *("--input-file-ml", tmp_path / "carl.yml", "-p", "mlflow_args_s=n_samples_train=600000"),
+        *("-p", "mlflow_args_t=num_epochs=15"),
     )
     assert result.returncode == 0, result.stderr
     table = yaml.safe_load((tmp_path / "run/plotting/plots/limits.yml").read_text())
