@@ -13,13 +13,23 @@ CORES ?=
 # Further options of 'python -m scripts.run', for instance ARGS='-p num_events=20000 -p seed=2'.
 ARGS ?=
 
+# Images: REGISTRY/OWNER/NAME:TAG; the registry is the engine's own unless it is named.
+ENGINE ?= docker
+REGISTRY ?=
+OWNER ?= madminertool
+VERSION = $(shell cat VERSION)
+TAG ?= $(VERSION)
+# Options of the build, for instance --network host or --no-cache.
+BUILD_ARGS ?=
+
 RUN = $(VENV)/bin/python -m scripts.run
 OPTIONS = --profile "$(PROFILE)" --runtime "$(RUNTIME)" --workdir "$(WORKDIR)" \
 	$(if $(CORES),--cores "$(CORES)") $(ARGS)
 PH = --input-file-ph "$(INPUT_FILE_PH)"
 ML = --input-file-ml "$(INPUT_FILE_ML)"
 
-.PHONY: help run run-ph run-ml yadage-run yadage-clean test check bench clean
+.PHONY: help run run-ph run-ml yadage-run yadage-clean test check bench clean \
+	build build-madminer build-ph build-ml push wheelhouse
 
 help:
 	@echo "make run                                the whole analysis, from theory to limits"
@@ -27,7 +37,10 @@ help:
 	@echo "make run-ml DATA_FILE=... [INPUT_FILE_ML=...]  machine learning alone"
 	@echo "make test                               all tests"
 	@echo "make check                              code style"
-	@echo "Variables: PROFILE=test|default|full|FILE WORKDIR=... CORES=... RUNTIME=native|docker ARGS=..."
+	@echo "make build [OWNER=...] [TAG=...]        container images (build-madminer, build-ph, build-ml)"
+	@echo "make wheelhouse                         packages for a build without network"
+	@echo "make push REGISTRY=... OWNER=...        images to a registry"
+	@echo "Variables: PROFILE=test|default|full|FILE WORKDIR=... CORES=... RUNTIME=native|docker|podman ARGS=..."
 
 run: $(VENV)/run.stamp
 	@$(RUN) all $(OPTIONS) $(PH) $(ML)
@@ -52,6 +65,56 @@ check: $(VENV)/test.stamp
 
 bench: $(VENV)/run.stamp
 	@$(VENV)/bin/python -m scripts.bench
+
+IMAGE = $(if $(REGISTRY),$(REGISTRY)/)$(OWNER)
+
+# $(call build,folder,name,options): build an image from its folder and say how large it is.
+define build
+	@$(ENGINE) build --file docker/$(1)/Dockerfile --tag $(IMAGE)/$(2):$(TAG) \
+		--build-arg VERSION=$(VERSION) $(3) $(BUILD_ARGS) .
+	@$(ENGINE) image inspect --format '{{.Size}}' $(IMAGE)/$(2):$(TAG) | \
+		awk '{ printf "$(IMAGE)/$(2):$(TAG): %.0f MB\n", $$1 / 1e6 }'
+endef
+
+FROM_OURS = --build-arg BASE_IMAGE=$(IMAGE)/madminer:$(TAG)
+
+build: build-ph build-ml
+
+build-madminer:
+	$(call build,madminer,madminer)
+
+build-ph: build-madminer
+	$(call build,ph,madminer-workflow-ph,$(FROM_OURS))
+
+build-ml: build-madminer
+	$(call build,ml,madminer-workflow-ml,$(FROM_OURS))
+
+# DOCKERUSER and DOCKERPASS come from the environment; the login is forgotten at the end.
+push: build
+	@if [ -n "$$DOCKERUSER" ]; then \
+		config=$$(mktemp -d) && trap 'rm -rf "$$config"' EXIT && \
+		export DOCKER_CONFIG="$$config" REGISTRY_AUTH_FILE="$$config/auth.json" && \
+		printf '%s' "$$DOCKERPASS" | \
+			$(ENGINE) login --username "$$DOCKERUSER" --password-stdin $(REGISTRY) || exit 1; \
+	fi; \
+	for name in madminer madminer-workflow-ph madminer-workflow-ml; do \
+		$(ENGINE) push $(IMAGE)/$$name:$(TAG) || exit 1; \
+	done
+
+# Wheels for the Python of the images' Debian, and Debian's packages where an engine can fetch them.
+MANYLINUX = 2_28 2_27 2_26 2_24 2_17 2_12 2_5
+wheelhouse: $(VENV)/run.stamp
+	@$(VENV)/bin/python -m pip download --quiet --disable-pip-version-check --only-binary :all: \
+		--python-version 3.11 --dest docker/wheelhouse --constraint requirements/run.txt \
+		$(foreach v,$(MANYLINUX),--platform manylinux_$(v)_$$(uname -m)) \
+		--requirement requirements/base.in --requirement requirements/ph.in \
+		--requirement requirements/ml.in
+	@$(ENGINE) run --rm --network host --volume "$(CURDIR)/docker/wheelhouse:/wheelhouse" \
+		debian:bookworm-slim sh -c 'apt-get update -qq && apt-get install -qq --yes \
+		--no-install-recommends --download-only python3 python3-venv >/dev/null && \
+		cp /var/cache/apt/archives/*.deb /wheelhouse && chmod a+r /wheelhouse/*.deb' || \
+		echo "no Debian packages fetched: the build will need Debian's mirrors"
+	@du -sh docker/wheelhouse
 
 clean: yadage-clean
 	@rm -rf $(VENV)

@@ -1,7 +1,8 @@
-"""Output files that appear whole or not at all."""
+"""Output files that appear whole or not at all, and archives that stay in their folder."""
 
 import os
 import shutil
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,3 +26,23 @@ def atomic(path: Path) -> Iterator[Path]:
         os.replace(new, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack the files of a tar archive below a folder.
+
+    Python's own filter against names that lead elsewhere came with 3.11.4, after Debian's 3.11.
+
+    Raises:
+        ValueError: A member is neither file nor folder, or lies outside.
+    """
+    folder = folder.resolve()
+    with tarfile.open(archive) as content:
+        for member in content:
+            target = (folder / member.name).resolve()
+            if not target.is_relative_to(folder) or not (member.isfile() or member.isdir()):
+                raise ValueError(f"{archive}: will not unpack {member.name}")
+            if member.isfile():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with content.extractfile(member) as source, target.open("wb") as copy:
+                    shutil.copyfileobj(source, copy)

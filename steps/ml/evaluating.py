@@ -13,7 +13,7 @@ from steps.inference.analysis import Analysis
 from steps.inference.methods import Kind, kind
 from steps.inference.statistics import grid
 from steps.interface import command, overrides, results, seeds
-from steps.interface.files import atomic
+from steps.interface.files import atomic, unpack
 from steps.interface.inputs import MlInput, load_ml
 
 
@@ -28,8 +28,7 @@ def main() -> None:
     spec = load_ml(args.input_file)
     parameters = overrides.Evaluating.parse(args.overrides)
     models = args.output_dir / "models"
-    with tarfile.open(args.model_file) as archive:
-        archive.extractall(models, filter="data")
+    unpack(args.model_file, models)
     (folder,) = models.iterdir()
     about = yaml.safe_load((folder / "training.yml").read_text())
     method = about["method"]

@@ -1,6 +1,5 @@
 """Stage plotting: figures and a table of the limits of all methods."""
 
-import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from steps.inference.statistics import intervals, limits, profile
 from steps.inference.truth import Closure
 from steps.interface import command, results
-from steps.interface.files import atomic
+from steps.interface.files import atomic, unpack
 from steps.interface.inputs import MlInput, load_ml
 from steps.plots import figures
 
@@ -45,9 +44,8 @@ Runs = Mapping[str, Sequence[Mapping[str, NDArray]]]
 def _by_method(methods: Sequence[str], files: Sequence[Path]) -> Runs:
     runs: dict[str, list[tuple[int, Mapping[str, NDArray]]]] = {method: [] for method in methods}
     for file in files:
-        with tempfile.TemporaryDirectory() as scratch, tarfile.open(file) as archive:
-            for member in ("results.h5", "training.yml"):
-                archive.extract(member, scratch, filter="data")
+        with tempfile.TemporaryDirectory() as scratch:
+            unpack(file, Path(scratch))
             about = yaml.safe_load((Path(scratch) / "training.yml").read_text())
             arrays = results.read(Path(scratch) / "results.h5")
         runs[about["method"]].append((about["run"], arrays))

@@ -1,6 +1,7 @@
 """Overrides, seeds, files that appear whole, plans and numbers between stages."""
 
 import string
+import tarfile
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from steps.interface import command, plans, results, seeds
 from steps.interface.errors import InputError
-from steps.interface.files import atomic
+from steps.interface.files import atomic, unpack
 from steps.interface.overrides import Evaluating, Sampling, Training
 from steps.physics.generator import Grid
 
@@ -192,3 +193,31 @@ def test_progress_is_throttled_but_always_ends(capsys):
         report(done)
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["progress: 1/100 events", "progress: 100/100 events"]
+
+
+# ------------------------------------------------------------------ archives
+def test_archives_unpack_below_their_folder(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "file").write_text("content")
+    with tarfile.open(tmp_path / "good.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "a", arcname="model")
+    unpack(tmp_path / "good.tar.gz", tmp_path / "new")
+    assert (tmp_path / "new" / "model" / "b" / "file").read_text() == "content"
+
+
+@pytest.mark.parametrize("name", ["../outside", "/outside", "model/../../outside"])
+def test_archives_that_lead_elsewhere_are_refused(tmp_path, name):
+    with tarfile.open(tmp_path / "bad.tar.gz", "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(ValueError, match="outside"):
+        unpack(tmp_path / "bad.tar.gz", tmp_path / "new")
+    assert not (tmp_path / "outside").exists()
+
+
+def test_links_in_archives_are_refused(tmp_path):
+    link = tarfile.TarInfo("link")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+    with tarfile.open(tmp_path / "bad.tar.gz", "w:gz") as archive:
+        archive.addfile(link)
+    with pytest.raises(ValueError, match="link"):
+        unpack(tmp_path / "bad.tar.gz", tmp_path / "new")
