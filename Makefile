@@ -28,7 +28,7 @@ OPTIONS = --profile "$(PROFILE)" --runtime "$(RUNTIME)" --workdir "$(WORKDIR)" \
 PH = --input-file-ph "$(INPUT_FILE_PH)"
 ML = --input-file-ml "$(INPUT_FILE_ML)"
 
-.PHONY: help run run-ph run-ml yadage-run yadage-clean test check bench clean \
+.PHONY: help run run-ph run-ml yadage-run yadage-clean test test-images check bench clean \
 	build build-madminer build-ph build-ml push wheelhouse
 
 help:
@@ -36,6 +36,7 @@ help:
 	@echo "make run-ph [INPUT_FILE_PH=...]         physics alone"
 	@echo "make run-ml DATA_FILE=... [INPUT_FILE_ML=...]  machine learning alone"
 	@echo "make test                               all tests"
+	@echo "make test-images                        the images, and the workflow in them"
 	@echo "make check                              code style"
 	@echo "make build [OWNER=...] [TAG=...]        container images (build-madminer, build-ph, build-ml)"
 	@echo "make wheelhouse                         packages for a build without network"
@@ -57,7 +58,15 @@ yadage-clean:
 	@rm -rf .yadage .yadage-ph .yadage-ml .yadage.failed .yadage-ph.failed .yadage-ml.failed
 
 test: $(VENV)/test.stamp
-	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not images" \
+		-n auto --dist loadfile --no-loadscope-reorder
+
+test-images: $(VENV)/test.stamp
+	@tests/images/host.sh start; status=$$?; \
+	if [ $$status = 3 ]; then echo "1 skipped: the images were not tested"; exit 0; fi; \
+	[ $$status = 0 ] && PATH="$(abspath $(VENV))/bin:$$PATH" \
+		$(VENV)/bin/python -m pytest -m images tests/images; status=$$?; \
+	tests/images/host.sh stop; exit $$status
 
 check: $(VENV)/test.stamp
 	@$(VENV)/bin/ruff check .

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scripts.engine import launch, parameters, workdir
+from scripts.engine import containers, launch, parameters, workdir
 from scripts.engine.errors import Interrupted, RunFailed, UsageError
 from scripts.engine.launch import ROOT, Specification
 
@@ -64,7 +64,7 @@ def execute(
         values: Its parameters, files as absolute paths.
         place: Work directory, absolute and without symbolic links.
         inputs: Folder of the user's inputs.
-        runtime: ``native`` runs steps as plain processes, ``docker`` in containers.
+        runtime: ``native`` runs steps as plain processes, ``docker`` or ``podman`` in containers.
         cores: Number of steps that run at the same time.
 
     Raises:
@@ -103,7 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         values = _values(options, target, inputs)
         _check_inputs(options.target, values)
         _keep_apart(values, place)
-        launch.check_runtime(options.runtime)
+        if options.runtime != "native":
+            containers.check(options.runtime, target.specification.path)
         execute(
             target.specification,
             values,

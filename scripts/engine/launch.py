@@ -3,7 +3,6 @@
 import contextlib
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +12,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from scripts.engine import progress
+from scripts.engine import containers, progress
 from scripts.engine.errors import Interrupted, RunFailed, UsageError
 from scripts.engine.workdir import YADAGE_LOG
 
 ROOT = Path(__file__).resolve().parents[2]
-RUNTIMES = ("native", "docker")
+RUNTIMES = ("native", *containers.ENGINES)
 
 # Seconds between two looks of Yadage at its graph, each of which takes it about 0.1 s.
 _TICK = 0.5
@@ -38,26 +37,6 @@ class Specification(NamedTuple):
     def path(self) -> Path:
         """The workflow's file."""
         return self.toplevel / self.file
-
-
-def check_runtime(runtime: str) -> None:
-    """Refuse a runtime that this machine does not have.
-
-    Raises:
-        UsageError: Containers are asked for and no engine answers.
-    """
-    if runtime == "docker" and _docker_info() is None:
-        raise UsageError("no container engine answers (docker info); use RUNTIME=native")
-
-
-def _docker_info() -> str | None:
-    if shutil.which("docker") is None:
-        return None
-    command = ["docker", "info", "--format", "{{.SecurityOptions}}"]
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=30)
-        return answer.stdout if answer.returncode == 0 else None
-    return None
 
 
 def run(
@@ -118,21 +97,11 @@ def _environment(runtime: str, parameters: Mapping[str, Any], inputs: Path) -> d
     environment = dict(os.environ)
     environment["PYTHONPATH"] = str(ROOT)
     environment["YADAGE_CUSTOM_TRACKER"] = f"{progress.__name__}:Progress"
-    if runtime == "docker":
-        environment.setdefault("PACKTIVITY_DOCKER_NOPULL", "1")
-        environment.setdefault("PACKTIVITY_DOCKER_CMD_MOD", _docker_options(parameters, inputs))
+    if runtime != "native":
+        # What the user set, of Packtivity's own, stands.
+        ours = containers.environment(runtime, parameters, inputs)
+        environment = ours | environment | {"PATH": ours.get("PATH", environment.get("PATH", ""))}
     return environment
-
-
-def _docker_options(parameters: Mapping[str, Any], inputs: Path) -> str:
-    """Options of ``docker run`` that Packtivity does not give by itself."""
-    # Results must belong to the user, who could not delete them otherwise; without a daemon run by
-    # root they do anyway.
-    rootless = "rootless" in (_docker_info() or "")
-    options = [] if rootless else [f"--user {os.getuid()}:{os.getgid()}"]
-    files = [Path(value) for value in parameters.values() if str(value).startswith("/")]
-    outside = {path.parent for path in files if path.is_file() and inputs not in path.parents}
-    return " ".join(options + [f"-v '{path}:{path}:ro'" for path in sorted(outside)])
 
 
 def _wait(command: list[str], environment: dict[str, str], log: Path, lock: int) -> int:

@@ -1,0 +1,187 @@
+"""The images, built from the Dockerfiles, and the whole workflow in them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+VERSION = (ROOT / "VERSION").read_text().strip()
+BASE, PH, ML = (
+    f"madminertool/{name}:{VERSION}"
+    for name in ("madminer", "madminer-workflow-ph", "madminer-workflow-ml")
+)
+STAGES = {
+    PH: [f"ph.{s}" for s in ("configure", "generate", "pythia", "delphes", "combine")],
+    ML: [f"ml.{s}" for s in ("reference", "sampling", "training", "evaluating", "plotting")],
+}
+# A cluster's way to run images: some user, nothing to write to but what it mounts, no home.
+RESTRICTED = "--user 1000:0 --read-only --tmpfs /tmp"
+
+pytestmark = pytest.mark.images
+
+
+def call(*command: str | Path, **options) -> str:
+    result = subprocess.run(
+        list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False, **options
+    )
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return result.stdout
+
+
+def inside(image: str, script: str) -> str:
+    options = ["--rm", "--network", "none", *RESTRICTED.split()]
+    return call("docker", "run", *options, image, "sh", "-c", script)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def images() -> None:
+    """Build without network, from the wheelhouse."""
+    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
+        pytest.skip("no container engine answers")
+    call("make", "wheelhouse")
+    print(call("make", "build", "BUILD_ARGS=--network none"))
+
+
+def run(*arguments: str | Path, **environment: str) -> None:
+    call(
+        *(sys.executable, "-m", "scripts.run", *arguments),
+        env={**os.environ, **environment},
+        # The user of the containers is another one: the folders must be open to it.
+        preexec_fn=lambda: os.umask(0),
+    )
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    place = tmp_path_factory.mktemp("images")
+    for folder in (place, *place.parents[:2]):
+        folder.chmod(0o777)
+    whole = ("all", "--profile", "test")
+    run(
+        *(*whole, "--runtime", "docker", "--workdir", place / "containers"),
+        PACKTIVITY_DOCKER_CMD_MOD=RESTRICTED,
+    )
+    run(*whole, "--workdir", place / "native")
+    data = place / "native/workflow_ph/combine/data/combined_delphes.h5"
+    half = ("ml", "--profile", "test", "--data-file", data)
+    run(*half, "--workdir", place / "other", "-p", "seed=2")
+    return {
+        "containers": place / "containers/workflow_ml",
+        "native": place / "native/workflow_ml",
+        "other seed": place / "other",
+    }
+
+
+def test_sizes() -> None:
+    base, ph, ml = (
+        int(call("docker", "image", "inspect", "--format", "{{.Size}}", image))
+        for image in (BASE, PH, ML)
+    )
+    assert base <= 1.8e9
+    assert ph - base <= 0.4e9
+    assert ml - base <= 0.4e9
+
+
+@pytest.mark.parametrize("image", [BASE, PH, ML])
+def test_labels_and_user(image: str) -> None:
+    config = yaml.safe_load(
+        call("docker", "image", "inspect", "--format", "{{json .Config}}", image)
+    )
+    assert config["Labels"]["org.opencontainers.image.version"] == VERSION
+    assert config["Labels"]["org.opencontainers.image.source"].startswith("https://")
+    assert config["User"] == "1000:0"
+    assert config["Cmd"] == ["bash"]
+    assert config["WorkingDir"] == "/madminer"
+
+
+@pytest.mark.parametrize("image", [PH, ML])
+def test_every_step_explains_itself(image: str) -> None:
+    script = " && ".join(f"python3 -m steps.{stage} --help" for stage in STAGES[image])
+    assert inside(image, f"cd / && {script}").count("usage:") == len(STAGES[image])
+
+
+def test_each_image_has_no_more_than_its_steps() -> None:
+    assert "ml" not in inside(PH, "ls /madminer/steps").split()
+    assert "ph" not in inside(ML, "ls /madminer/steps").split()
+    modules = inside(BASE, "find /madminer -name '*.py' -printf '%f '").split()
+    assert sorted(modules) == ["__init__.py", "__init__.py", "madminer.py"]
+
+
+@pytest.mark.parametrize("image", [BASE, PH, ML])
+def test_nothing_is_left_of_the_build(image: str) -> None:
+    left = inside(
+        image,
+        "find /wheelhouse /requirements /root/.cache /var/cache/apt/archives/*.deb"
+        " /var/lib/apt/lists/*_Packages 2>/dev/null || true",
+    )
+    assert left == ""
+    assert "DOCKERPASS" not in call("docker", "history", "--no-trunc", image)
+
+
+def test_versions_are_those_of_the_native_run() -> None:
+    pinned = {
+        line.split("==")[0].lower().replace("_", "-"): line.split("==")[1].strip()
+        for line in (ROOT / "requirements/run.txt").read_text().splitlines()
+        if "==" in line
+    }
+    for image in (PH, ML):
+        listed = inside(image, "pip list --format freeze 2>/dev/null").split()
+        found = dict(line.lower().replace("_", "-").split("==") for line in listed)
+        del found["pip"]
+        assert {name: v.split("+")[0] for name, v in found.items()} == {
+            name: pinned[name] for name in found
+        }
+
+
+def test_events_are_those_of_the_native_run(runs: dict[str, Path]) -> None:
+    files = [
+        runs[name].parent / "workflow_ph/combine/data/combined_delphes.h5"
+        for name in ("containers", "native")
+    ]
+    with h5py.File(files[0]) as one, h5py.File(files[1]) as two:
+        for name in ("observations", "weights"):
+            np.testing.assert_allclose(one[f"samples/{name}"], two[f"samples/{name}"], rtol=1e-9)
+    assert files[0].stat().st_uid == 1000
+
+
+def test_limits_agree_better_than_those_of_two_seeds(runs: dict[str, Path]) -> None:
+    containers, native, other = (
+        np.array(
+            [
+                numbers
+                for limits in yaml.safe_load((folder / "plotting/plots/limits.yml").read_text())[
+                    "limits"
+                ].values()
+                for level in ("68 % CL", "95 % CL")
+                for numbers in limits[level].values()
+            ]
+        )
+        for folder in runs.values()
+    )
+    assert np.abs(containers - native).max() <= np.abs(other - native).max()
+    assert {p.name for p in (runs["containers"] / "plotting/plots").iterdir()} == {
+        p.name for p in (runs["native"] / "plotting/plots").iterdir()
+    }
+
+
+def test_runner_asks_for_missing_images() -> None:
+    tagged = [PH, ML]
+    for image in tagged:
+        call("docker", "tag", image, f"{image}-kept")
+        call("docker", "rmi", image)
+    try:
+        command = [sys.executable, "-m", "scripts.run", "all", "--runtime", "docker"]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    finally:
+        for image in tagged:
+            call("docker", "tag", f"{image}-kept", image)
+            call("docker", "rmi", f"{image}-kept")
+    assert result.returncode == 2
+    assert f"docker has no image {ML}; 'make build" in result.stderr
+    assert result.stderr.count("\n") == 1
