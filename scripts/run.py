@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     inputs = ROOT / "inputs"
     try:
         values = _values(options, target, inputs)
-        _check_inputs(options.target, values)
+        _check_inputs(options.target, values, options.runtime)
         _keep_apart(values, place)
         if options.runtime != "native":
             containers.check(options.runtime, target.specification.path)
@@ -197,7 +197,7 @@ def _values(options: argparse.Namespace, target: Target, inputs: Path) -> dict[s
     )
 
 
-def _check_inputs(target: str, values: Mapping[str, Any]) -> None:
+def _check_inputs(target: str, values: Mapping[str, Any], runtime: str) -> None:
     """Check the input files' content before anything runs."""
     from steps.interface import check, errors
 
@@ -212,6 +212,8 @@ def _check_inputs(target: str, values: Mapping[str, Any]) -> None:
             data_file=Path(data_file) if data_file else None,
             parameters=dict(values),
         )
+        if ph and runtime == "native":
+            check.check_programs(Path(ph))
     except errors.InputError as error:
         raise UsageError(str(error)) from None
     for warning in warnings:

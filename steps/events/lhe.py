@@ -68,6 +68,46 @@ def write(
     lhe.tofile(path, pylhe.LHEXMLFormat(compress=compress, compresslevel=1))
 
 
+class WeightsError(Exception):
+    """An event file lacks weights; one line."""
+
+
+def read_weights(path: Path, names: Sequence[str], sampled: str) -> tuple[NDArray, float]:
+    """Read the weights of benchmarks, which MadGraph's reweighting names as these.
+
+    Args:
+        path: Event file.
+        names: Names of the benchmarks.
+        sampled: Name of the one that the events were sampled at, whose weight is the event's own;
+            empty for a background, all of whose weights are.
+
+    Returns:
+        Weights ``(n, n_benchmarks)`` in pb, those of ``sampled`` summing to the cross section;
+        and that cross section in pb.
+
+    Raises:
+        WeightsError: There are no events, or weights are missing or not finite.
+    """
+    file = pylhe.LHEFile.fromfile(str(path))
+    cross_section = sum(process.xSection for process in file.init.procInfo)
+    others = [name for name in names if sampled and name != sampled]
+    own, rows = [], []
+    for event in file.events:
+        missing = [name for name in others if name not in event.weights]
+        if missing:
+            raise WeightsError(
+                f"no weight of benchmark {missing[0]} in event {len(own) + 1}: the reweighting "
+                "failed, or ran without some benchmarks; see its log"
+            )
+        own.append(event.eventinfo.weight)
+        rows.append([event.weights[name] if name in others else own[-1] for name in names])
+    weights = np.array(rows, dtype=float).reshape(len(own), len(names))
+    if not own or not np.isfinite(weights).all() or sum(own) == 0:
+        raise WeightsError("there are no events, or weights that are no numbers")
+    # Event weights are in pb, or picobarns times events, as the run card's event_norm has it.
+    return weights * (cross_section / sum(own)), cross_section
+
+
 def _mass(momenta: NDArray) -> NDArray:
     e, px, py, pz = np.moveaxis(momenta, -1, 0)
     return np.sqrt(np.maximum(e**2 - px**2 - py**2 - pz**2, 0.0))

@@ -6,7 +6,7 @@ Written and read directly, so that stages that only pass events on need not impo
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import h5py
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steps.events import expressions
+from steps.events.origin import Origin
 
 _NO_TRANSFORM = ("", "_", "None")
 _STRING = "S256"
@@ -90,15 +91,13 @@ class Sample:
     Attributes:
         observations: Values of the observables, ``(n, n_observables)``.
         weights: Weights ``(n, n_benchmarks)`` in pb, in the order of the set-up's benchmarks.
-        sampled: Name of the benchmark that the events were drawn at.
-        weight_norm: Cross section in pb over the number of events drawn there, over all jobs.
+        origin: Where the events were drawn.
         cut_flow: For each requirement in turn, events that passed it and all before it.
     """
 
     observations: NDArray
     weights: NDArray
-    sampled: str
-    weight_norm: float
+    origin: Origin
     cut_flow: Mapping[str, int]
 
 
@@ -113,7 +112,8 @@ def write_sample(
         observables: Definitions by name of the observables.
         sample: The events.
     """
-    index = list(read_setup(setup_file).benchmarks).index(sample.sampled)
+    benchmark = sample.origin.benchmark
+    index = list(read_setup(setup_file).benchmarks).index(benchmark) if benchmark else -1
     shutil.copyfile(setup_file, path)
     with h5py.File(path, "a") as file:
         for key, texts in (("names", observables.keys()), ("definitions", observables.values())):
@@ -121,8 +121,7 @@ def write_sample(
     replace_events(path, sample.observations, sample.weights, np.full(len(sample.weights), index))
     with h5py.File(path, "a") as file:
         attributes = file["samples"].attrs
-        attributes["sampled"] = sample.sampled
-        attributes["weight_norm"] = sample.weight_norm
+        attributes.update(asdict(sample.origin))
         attributes["cut_flow"] = json.dumps(dict(sample.cut_flow))
 
 
@@ -133,8 +132,11 @@ def read_sample(path: Path) -> Sample:
         return Sample(
             samples["observations"][()],
             samples["weights"][()],
-            str(samples.attrs["sampled"]),
-            float(samples.attrs["weight_norm"]),
+            Origin(
+                str(samples.attrs["process"]),
+                str(samples.attrs["benchmark"]),
+                float(samples.attrs["weight_norm"]),
+            ),
             json.loads(samples.attrs["cut_flow"]),
         )
 

@@ -1,11 +1,12 @@
 """Events after the shower: stable particles and benchmark weights as compressed columns."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import h5py
 from numpy.typing import NDArray
 
+from steps.events.origin import Origin
 from steps.events.particles import Particles
 
 
@@ -16,16 +17,14 @@ class Sample:
     Attributes:
         particles: Stable particles of ``n`` events.
         weights: Weights ``(n, n_benchmarks)`` in pb.
-        sampled: Name of the benchmark that the events were sampled at.
-        weight_norm: Cross section in pb over the number of events drawn there, over all jobs.
+        origin: Where the events were drawn.
         job: Number of the job of this benchmark, from zero.
         seed: Seed of the job, for the stages that follow.
     """
 
     particles: Particles
     weights: NDArray
-    sampled: str
-    weight_norm: float
+    origin: Origin
     job: int
     seed: int
 
@@ -39,8 +38,7 @@ def write(path: Path, sample: Sample) -> None:
         for name, column in vars(sample.particles).items():
             file.create_dataset(f"particles/{name}", data=column, **_COMPRESSION)
         file.create_dataset("weights", data=sample.weights, **_COMPRESSION)
-        file.attrs["sampled"] = sample.sampled
-        file.attrs["weight_norm"] = sample.weight_norm
+        file.attrs.update(asdict(sample.origin))
         file.attrs["job"] = sample.job
         file.attrs["seed"] = sample.seed
 
@@ -52,8 +50,11 @@ def read(path: Path) -> Sample:
         return Sample(
             Particles(**columns),
             file["weights"][()],
-            str(file.attrs["sampled"]),
-            float(file.attrs["weight_norm"]),
+            Origin(
+                str(file.attrs["process"]),
+                str(file.attrs["benchmark"]),
+                float(file.attrs["weight_norm"]),
+            ),
             int(file.attrs["job"]),
             int(file.attrs["seed"]),
         )

@@ -11,6 +11,7 @@ from steps.interface.inputs import MlInput, PhInput, load_ml, load_ph
 from steps.physics import builtin
 from steps.physics.partons import PartonDensities
 from steps.physics.shower import CardError, check_settings
+from steps.programs import delphes, madgraph
 
 _LEAST = {"num_events": 0, "num_procs_per_job": 1, "seed": 0}
 
@@ -115,6 +116,21 @@ def _check_ph(spec: PhInput, values: Mapping[str, Any]) -> None:
         if code in codes:
             raise InputError(f"{where}: lha_block and lha_id are used twice; choose others")
         codes.append(code)
+    if spec.generator["backend"] == "builtin":
+        _check_builtin(spec, codes)
+    try:
+        check_settings(spec.shower_card.read_text().splitlines())
+    except CardError as error:
+        raise InputError(f"{spec.shower_card}: {error}; mend the card") from None
+    n_events = int(values.get("num_events", 0)) or spec.generator["num_events"]
+    if int(values.get("num_procs_per_job", 1)) > n_events:
+        raise InputError(
+            f"num_procs_per_job: {values['num_procs_per_job']} jobs for {n_events} events per "
+            "benchmark; choose fewer jobs"
+        )
+
+
+def _check_builtin(spec: PhInput, codes: Sequence[tuple[str, int]]) -> None:
     try:
         builtin.wilson_coefficients(dict.fromkeys(codes, 0.0))
     except ValueError as error:
@@ -127,16 +143,25 @@ def _check_ph(spec: PhInput, values: Mapping[str, Any]) -> None:
         raise InputError(
             f"{spec.path}: generator: cuts: pt_min leaves no phase space; choose a lower one"
         )
-    try:
-        check_settings(spec.shower_card.read_text().splitlines())
-    except CardError as error:
-        raise InputError(f"{spec.shower_card}: {error}; mend the card") from None
-    n_events = int(values.get("num_events", 0)) or spec.generator["num_events"]
-    if int(values.get("num_procs_per_job", 1)) > n_events:
-        raise InputError(
-            f"num_procs_per_job: {values['num_procs_per_job']} jobs for {n_events} events per "
-            "benchmark; choose fewer jobs"
-        )
+
+
+def check_programs(ph: Path) -> None:
+    """Check that the programs are on this machine that an input file asks for.
+
+    Raises:
+        InputError: One is missing.
+    """
+    spec = load_ph(ph)
+    if spec.generator["backend"] == "madgraph":
+        try:
+            madgraph.find([p["process_card"] for p in spec.generator["processes"]])
+        except madgraph.MadGraphError as error:
+            raise InputError(f"{spec.path}: generator: {error}") from None
+    if spec.detector["backend"] == "delphes":
+        try:
+            delphes.find()
+        except delphes.DelphesError as error:
+            raise InputError(f"{spec.path}: detector: {error}") from None
 
 
 def _parse(where: str, text: str | None, names: Sequence[str] = ()) -> None:

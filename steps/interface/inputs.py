@@ -14,7 +14,7 @@ import yaml
 from steps.interface.errors import InputError
 
 _SCHEMAS = Path(__file__).parent / "schemas"
-_DEFAULT_CARDS = Path(__file__).parents[2] / "inputs" / "cards"
+_DEFAULT_CARDS = Path(__file__).parents[2] / "inputs" / "ph" / "cards"
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class PhInput:
     morphing: Mapping[str, Any]
     generator: Mapping[str, Any]
     shower_card: Path
+    detector: Mapping[str, Any]
     observables: Sequence[Mapping[str, Any]]
     cuts: Sequence[Mapping[str, Any]]
 
@@ -49,20 +50,74 @@ def load_ph(path: Path) -> PhInput:
     parameters = [
         dict(p) | {"parameter_range": _parameter_range(path, p)} for p in content["parameters"]
     ]
-    card = content["shower"].get("card")
-    shower_card = path.parent / card if card else _DEFAULT_CARDS / "pythia8.cmnd"
-    if not shower_card.is_file():
-        raise InputError(f"{path}: shower: card: no file {shower_card}; check the path")
     return PhInput(
         path=path,
         parameters=parameters,
         benchmarks={b["name"]: _benchmark(path, b, names) for b in content["benchmarks"]},
         morphing=content["set_morphing"],
-        generator=content["generator"],
-        shower_card=shower_card,
+        generator=_generator(path, content["generator"]),
+        shower_card=_card(path, "shower", content["shower"], "card", "pythia8.cmnd"),
+        detector=_detector(path, content["detector"]),
         observables=content["observables"],
         cuts=content["cuts"],
     )
+
+
+def _card(
+    path: Path, where: str, section: Mapping[str, Any], key: str, default: str | None
+) -> Path | None:
+    """Return the path of a card, which an input file gives relative to itself."""
+    given = section.get(key)
+    if given is None and default is None:
+        return None
+    card = path.parent / given if given else _DEFAULT_CARDS / default
+    if not card.is_file():
+        raise InputError(f"{path}: {where}: {key}: no file {card}; check the path")
+    return card.resolve()
+
+
+_SIGNAL = {
+    "name": "signal",
+    "process_card": str(_DEFAULT_CARDS / "proc_card_signal.dat"),
+    "run_card": str(_DEFAULT_CARDS / "run_card_signal.dat"),
+    "is_background": False,
+    "branching_ratio": 2.27e-3,
+}
+
+
+def _generator(path: Path, section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the section ``generator`` with the cards of its backend as paths."""
+    if section["backend"] == "builtin":
+        return dict(section)
+    processes = section.get("processes", [_SIGNAL])
+    _reject_duplicates(path, "generator: processes", "name", [p["name"] for p in processes])
+    if all(process["is_background"] for process in processes):
+        raise InputError(
+            f"{path}: generator: processes: all are backgrounds; add one that depends on the "
+            "parameters"
+        )
+    cards = {
+        "param_card": _card(path, "generator", section, "param_card", None),
+        "configuration_card": _card(
+            path, "generator", section, "configuration_card", "me5_configuration.txt"
+        ),
+        "processes": [
+            process
+            | {
+                key: _card(path, f"generator: processes: {process['name']}", process, key, None)
+                for key in ("process_card", "run_card")
+            }
+            for process in processes
+        ],
+    }
+    return dict(section) | cards
+
+
+def _detector(path: Path, section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the section ``detector`` with the card of its backend as a path."""
+    if section["backend"] == "parametrised":
+        return dict(section)
+    return dict(section) | {"card": _card(path, "detector", section, "card", "delphes_card.dat")}
 
 
 def _parameter_range(path: Path, parameter: Mapping[str, Any]) -> tuple[float, float]:

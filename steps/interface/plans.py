@@ -1,4 +1,4 @@
-"""What stage generate hands to stage pythia: one folder per benchmark and job."""
+"""What stage generate hands to stage pythia: one folder per process, benchmark and job."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,13 +14,15 @@ class Plan:
     """What one job generates.
 
     Attributes:
-        benchmark: Name of the benchmark to sample at.
+        process: Name of the process; empty for the built-in generator's only one.
+        benchmark: Name of the benchmark to sample at; empty for backgrounds.
         job: Number of the job, from zero.
         n_events: Events of this job.
         n_events_all_jobs: Events of the benchmark in all jobs; weights refer to this number.
         seed: Seed of the job.
     """
 
+    process: str
     benchmark: str
     job: int
     n_events: int
@@ -28,11 +30,19 @@ class Plan:
     seed: int
 
 
-def write(folder: Path, plan: Plan, grid: Grid) -> None:
-    """Write a plan, readable, and the adapted grid beside it into a new folder."""
+def write(folder: Path, plan: Plan) -> None:
+    """Write a plan, readable, into a new folder."""
     folder.mkdir()
-    content = asdict(plan) | {"cross_section_pb": grid.cross_section}
-    (folder / "plan.yml").write_text(yaml.safe_dump(content, sort_keys=False))
+    (folder / "plan.yml").write_text(yaml.safe_dump(asdict(plan), sort_keys=False))
+
+
+def read(folder: Path) -> Plan:
+    """Read a plan."""
+    return Plan(**yaml.safe_load((folder / "plan.yml").read_text()))
+
+
+def write_grid(folder: Path, grid: Grid) -> None:
+    """Write an adapted grid beside a plan."""
     with h5py.File(folder / "grid.h5", "w") as file:
         for axis, edges in enumerate(grid.edges):
             file[f"edges/{axis}"] = edges
@@ -40,11 +50,9 @@ def write(folder: Path, plan: Plan, grid: Grid) -> None:
             file.attrs[name] = getattr(grid, name)
 
 
-def read(folder: Path) -> tuple[Plan, Grid]:
-    """Read a plan and its grid."""
-    content = yaml.safe_load((folder / "plan.yml").read_text())
-    del content["cross_section_pb"]
+def read_grid(folder: Path) -> Grid:
+    """Read the grid beside a plan."""
     with h5py.File(folder / "grid.h5") as file:
         edges = [file[f"edges/{axis}"][()] for axis in range(len(file["edges"]))]
         numbers = {name: float(value) for name, value in file.attrs.items()}
-    return Plan(**content), Grid(edges=edges, **numbers)
+    return Grid(edges=edges, **numbers)

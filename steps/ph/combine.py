@@ -2,9 +2,11 @@
 
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from steps.events import madminer_file
 from steps.events.combination import mixture_weights
@@ -37,22 +39,38 @@ def main() -> None:
             )
 
     benchmarks = list(madminer_file.read_setup(files[0]).benchmarks)
-    drawn_at = np.array([benchmarks.index(sample.sampled) for sample in samples])
-    norms = np.full(len(benchmarks), np.inf)
-    norms[drawn_at] = [sample.weight_norm for sample in samples]
-    weights = mixture_weights(
-        np.concatenate([sample.weights for sample in samples]),
-        np.repeat(drawn_at, [len(sample.weights) for sample in samples]),
-        norms,
-    )
-    observations = np.concatenate([sample.observations for sample in samples])
+    columns: list[tuple[NDArray, NDArray, NDArray]] = []
+    for process in dict.fromkeys(sample.origin.process for sample in samples):
+        members = [sample for sample in samples if sample.origin.process == process]
+        columns.append(_joined(members, benchmarks))
+    observations, weights, sampled = (np.concatenate(c) for c in zip(*columns, strict=True))
+    for name, cross_section in zip(benchmarks, weights.sum(axis=0), strict=True):
+        print(f"{name}: {cross_section:.4e} pb after cuts")
     order = seeds.generator(args.seed, "combine").permutation(len(weights))
     with atomic(args.output_dir / "data" / "combined_delphes.h5") as path:
         shutil.copyfile(files[0], path)
-        # The weights are those of one sample, drawn from the mixture: MadMiner must neither scale
-        # them by a benchmark's share of events nor use one benchmark's events alone.
-        one_sample = np.zeros(len(weights), dtype=np.int64)
-        madminer_file.replace_events(path, observations[order], weights[order], one_sample)
+        madminer_file.replace_events(path, observations[order], weights[order], sampled[order])
+
+
+def _joined(
+    samples: Sequence[madminer_file.Sample], benchmarks: Sequence[str]
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Join the samples of one process: observations, weights and MadMiner's sampling index."""
+    observations = np.concatenate([sample.observations for sample in samples])
+    weights = np.concatenate([sample.weights for sample in samples])
+    if not samples[0].origin.benchmark:
+        return observations, weights, np.full(len(weights), -1)
+    drawn_at = np.array([benchmarks.index(sample.origin.benchmark) for sample in samples])
+    norms = np.array([sample.origin.weight_norm for sample in samples])
+    # Jobs of a benchmark may have cross sections of their own, which differ by their errors.
+    mean = [
+        norms[drawn_at == k].mean() if k in drawn_at else np.inf for k in range(len(benchmarks))
+    ]
+    drawn_at = np.repeat(drawn_at, [len(sample.weights) for sample in samples])
+    weights = mixture_weights(weights, drawn_at, np.array(mean))
+    # The weights are those of one sample, drawn from the mixture: MadMiner must neither scale
+    # them by a benchmark's share of events nor use one benchmark's events alone.
+    return observations, weights, np.zeros(len(weights), dtype=np.int64)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def main() -> None:
                 f"{spec.path}: observables: {observable['name']} is undefined for some events; "
                 "set required: True or give a default"
             )
-    name = f"madminer_delphes_data_{sample.sampled}_{sample.job}.h5"
+    name = f"madminer_delphes_data_{sample.origin.label}_{sample.job}.h5"
     with atomic(args.output_dir / "data" / name) as path:
         madminer_file.write_sample(
             path,
@@ -47,8 +47,7 @@ def main() -> None:
             madminer_file.Sample(
                 observations,
                 sample.weights[measured.selected],
-                sample.sampled,
-                sample.weight_norm,
+                sample.origin,
                 measured.flow,
             ),
         )

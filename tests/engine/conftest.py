@@ -18,7 +18,7 @@ from scripts import run
 target = run.Target(run.Specification(Path("spec").resolve(), "workflow.yml"), ".yadage", {},
                     {"result": "many_0"})
 run.TARGETS["all"] = target
-run._check_inputs = lambda name, values: None
+run._check_inputs = lambda name, values, runtime: None
 sys.exit(run.main(["all", "--profile", "profile.yml", *sys.argv[1:]]))
 """
 

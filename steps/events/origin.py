@@ -1,0 +1,24 @@
+"""Where a sample of events comes from."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Process and parameter point at which the events of one job were drawn.
+
+    Attributes:
+        process: Name of the process; empty where there is only one.
+        benchmark: Name of the benchmark sampled at; empty for a background, whose events do not
+            depend on the parameters.
+        weight_norm: Cross section in pb over the number of events drawn there, over all jobs.
+    """
+
+    process: str
+    benchmark: str
+    weight_norm: float
+
+    @property
+    def label(self) -> str:
+        """Process and benchmark as part of a file's name."""
+        return "_".join(part for part in (self.process, self.benchmark) if part)

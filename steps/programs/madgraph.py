@@ -1,0 +1,234 @@
+"""MadGraph5_aMC@NLO (arXiv:1405.0301) as event generator, through MadMiner's cards and scripts."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from steps.interface.madminer import MadMiner
+
+# MadGraph's random seeds lie below 31081 * 30081.
+_MAX_SEED = 900_000_000
+_COMPLAINT = re.compile(r"error|critical", re.IGNORECASE)
+_NEEDS = (
+    "a Python with six and NumPy's f2py that still compiles (Debian's python3-six and "
+    "python3-numpy, or numpy<2 with setuptools<60)"
+)
+
+
+class MadGraphError(Exception):
+    """MadGraph is not there, or did not do what it was asked for; one line."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Where MadGraph is.
+
+    Attributes:
+        folder: Folder with ``bin/mg5_aMC``.
+        python: Interpreter that runs it.
+    """
+
+    folder: Path
+    python: Path
+
+
+def find(process_cards: Sequence[Path]) -> Installation:
+    """Find MadGraph in ``MADGRAPH_DIR``, and a Python for it in ``MADGRAPH_PYTHON``.
+
+    Without the latter it is the first ``python3`` of the PATH that can reweight.
+
+    Args:
+        process_cards: Process cards whose models must be there.
+
+    Raises:
+        MadGraphError: MadGraph, a model, a compiler or a fitting Python is missing.
+    """
+    given = os.environ.get("MADGRAPH_DIR", "")
+    if not given:
+        raise MadGraphError("set MADGRAPH_DIR to the folder of MadGraph, or use its image")
+    folder = Path(given)
+    if not (folder / "bin" / "mg5_aMC").is_file():
+        raise MadGraphError(f"MADGRAPH_DIR: no bin/mg5_aMC in {folder}; check the path")
+    for program in ("gfortran", "make"):
+        if shutil.which(program) is None:
+            raise MadGraphError(f"MadGraph needs {program}; install it")
+    for card in process_cards:
+        model = _model(card)
+        if not (folder / "models" / model).is_dir() and not Path(model).is_dir():
+            raise MadGraphError(
+                f"{card}: import model: no {model} in {folder / 'models'}; put the model there"
+            )
+    return Installation(folder, _python())
+
+
+def _model(process_card: Path) -> str:
+    match = re.search(r"^\s*import\s+model\s+(\S+)", process_card.read_text(), re.MULTILINE)
+    # Behind the dash is a restriction of the model.
+    return match[1].split("-")[0] if match else "sm"
+
+
+def _python() -> Path:
+    """Return the first interpreter that MadGraph's reweighting can use."""
+    named = os.environ.get("MADGRAPH_PYTHON")
+    folders = [] if named else os.environ.get("PATH", "").split(os.pathsep)
+    candidates = [Path(named)] if named else [Path(folder, "python3") for folder in folders]
+    for python in dict.fromkeys(candidates):
+        # MadGraph looks for f2py, too, though it is told to run that of the interpreter.
+        if python.is_file() and python.with_name("f2py").exists() and _compiles(python):
+            # Not resolved: the interpreter of a virtual environment is a link out of it.
+            return python.absolute()
+    tried = f"{named} does not suit" if named else "no python3 on the PATH suits"
+    raise MadGraphError(f"{tried} MadGraph's reweighting; name in MADGRAPH_PYTHON {_NEEDS}")
+
+
+def _compiles(python: Path) -> bool:
+    """Return whether an interpreter has six, and compiles and imports Fortran through f2py."""
+    with tempfile.TemporaryDirectory() as scratch:
+        Path(scratch, "trial.f").write_text("      subroutine nothing\n      end\n")
+        command = "import six, trial"
+        for arguments in (["-m", "numpy.f2py", "-c", "trial.f", "-m", "trial"], ["-c", command]):
+            done = subprocess.run(
+                [python, *arguments], cwd=scratch, env=_environment(python), capture_output=True
+            )
+            if done.returncode:
+                return False
+    return True
+
+
+def _environment(python: Path) -> dict[str, str]:
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
+    environment["PATH"] = os.pathsep.join([str(python.parent), environment.get("PATH", "")])
+    environment["F2PY"] = f"{python} -m numpy.f2py"
+    return environment
+
+
+def prepare(
+    installation: Installation,
+    setup_file: Path,
+    process_card: Path,
+    run_card: Path,
+    configuration_card: Path,
+    param_card: Path | None,
+    benchmarks: Sequence[str],
+    is_background: bool,
+    folder: Path,
+) -> None:
+    """Write a process folder, with MadMiner's cards and a script for each benchmark.
+
+    Args:
+        installation: MadGraph.
+        setup_file: MadMiner file with the set-up.
+        process_card: Process card.
+        run_card: Run card.
+        configuration_card: MadEvent's configuration.
+        param_card: Template of the parameter cards; None: that of the model.
+        benchmarks: Benchmarks to sample at, in the order of the scripts.
+        is_background: Whether the process does not depend on the parameters.
+        folder: Process folder to write; its parent gets the logs.
+
+    Raises:
+        MadGraphError: MadGraph did not write the process.
+    """
+    miner = MadMiner()
+    miner.load(str(setup_file))
+    scratch = folder.parent / f"{folder.name}.scratch"
+    log = folder.parent / "generate.log"
+    before, here = dict(os.environ), Path.cwd()
+    environment = _environment(installation.python)
+    scratch.mkdir(parents=True)
+    try:
+        os.environ.clear()
+        os.environ.update(environment)
+        # MadGraph leaves files where it is started.
+        os.chdir(scratch)
+        miner.run_multiple(
+            mg_directory=str(installation.folder),
+            proc_card_file=str(_with_conversion(process_card, scratch)),
+            param_card_template_file=str(param_card or folder / "Cards" / "param_card.dat"),
+            run_card_files=[str(run_card)],
+            mg_process_directory=str(folder),
+            configuration_file=str(configuration_card),
+            log_directory=str(folder.parent),
+            temp_directory=str(scratch),
+            sample_benchmarks=list(benchmarks),
+            is_background=is_background,
+            only_prepare_script=True,
+            python_executable=str(installation.python),
+        )
+    except (OSError, RuntimeError) as error:
+        if (folder / "Cards").is_dir():
+            raise
+        message = f"MadGraph wrote no process for {process_card}; {_complaint(log)}"
+        raise MadGraphError(message) from error
+    finally:
+        os.chdir(here)
+        os.environ.clear()
+        os.environ.update(before)
+        shutil.rmtree(scratch)
+
+
+def _with_conversion(process_card: Path, scratch: Path) -> Path:
+    """Copy a process card so that it converts models written for Python 2."""
+    copy = scratch / process_card.name
+    copy.write_text(f"set auto_convert_model T\n{process_card.read_text()}")
+    return copy
+
+
+def generate(
+    installation: Installation, folder: Path, script: int, n_events: int, seed: int
+) -> Path:
+    """Generate and reweight events in a process folder of one's own.
+
+    Args:
+        installation: MadGraph.
+        folder: Copy of the folder that :func:`prepare` wrote.
+        script: Number of the script to run.
+        n_events: Number of events.
+        seed: Random seed.
+
+    Returns:
+        The event file, with a weight for each benchmark by name but the one sampled at.
+
+    Raises:
+        MadGraphError: There is no event file.
+    """
+    card = folder / "madminer" / "cards" / f"run_card_{script}.dat"
+    settings = {"nevents": n_events, "iseed": 1 + seed % _MAX_SEED}
+    card.write_text(_set(card.read_text(), settings))
+    log = folder / f"run_{script}.log"
+    subprocess.run(
+        ["bash", f"madminer/scripts/run_{script}.sh", installation.folder, folder, folder],
+        cwd=folder,
+        env=_environment(installation.python),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=log.with_suffix(".err").open("w"),
+        check=False,
+    )
+    print(log.read_text(errors="replace") if log.exists() else "", flush=True)
+    found = sorted((folder / "Events").glob("run_*/unweighted_events.lhe.gz"))
+    if not found:
+        raise MadGraphError(f"MadGraph made no events; {_complaint(log)}")
+    return found[-1]
+
+
+def _set(card: str, values: dict[str, int]) -> str:
+    """Set values of a run card, whose lines read ``value = name``."""
+    for name, value in values.items():
+        line = f"  {value} = {name}"
+        card, n = re.subn(rf"^[^#\n=]*=\s*{name}\b.*$", line, card, flags=re.MULTILINE)
+        card = card if n else f"{card}\n{line}\n"
+    return card
+
+
+def _complaint(log: Path) -> str:
+    """Return what a log complains of, in one line."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    first = next((k for k, text in enumerate(lines) if _COMPLAINT.search(text)), -3)
+    said = " ".join(" ".join(lines[first : first + 3]).split())
+    return f"it said: {said[:300] or 'nothing'}"
