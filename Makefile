@@ -28,8 +28,8 @@ OPTIONS = --profile "$(PROFILE)" --runtime "$(RUNTIME)" --workdir "$(WORKDIR)" \
 PH = --input-file-ph "$(INPUT_FILE_PH)"
 ML = --input-file-ml "$(INPUT_FILE_ML)"
 
-.PHONY: help run run-ph run-ml yadage-run yadage-clean test test-images check bench clean \
-	build build-madminer build-ph build-ml push wheelhouse
+.PHONY: help run run-ph run-ml yadage-run yadage-clean test test-images check bench validate clean \
+	build build-madminer build-ph build-ph-madgraph build-delphes build-ml push wheelhouse
 
 help:
 	@echo "make run                                the whole analysis, from theory to limits"
@@ -37,6 +37,7 @@ help:
 	@echo "make run-ml DATA_FILE=... [INPUT_FILE_ML=...]  machine learning alone"
 	@echo "make test                               all tests"
 	@echo "make test-images                        the images, and the workflow in them"
+	@echo "make validate MADGRAPH_DIR=...          the built-in generator against MadGraph"
 	@echo "make check                              code style"
 	@echo "make build [OWNER=...] [TAG=...]        container images (build-madminer, build-ph, build-ml)"
 	@echo "make wheelhouse                         packages for a build without network"
@@ -72,6 +73,9 @@ check: $(VENV)/test.stamp
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 
+validate: $(VENV)/run.stamp
+	@$(VENV)/bin/python -m scripts.validate
+
 bench: $(VENV)/run.stamp
 	@$(VENV)/bin/python -m scripts.bench
 
@@ -97,6 +101,16 @@ build-ph: build-madminer
 
 build-ml: build-madminer
 	$(call build,ml,madminer-workflow-ml,$(FROM_OURS))
+
+# With Delphes: make build-delphes, then
+# make build-ph-madgraph BUILD_ARGS='--build-arg DETECTOR_IMAGE=madminertool/madminer-delphes:TAG'.
+FROM_PH = --build-arg BASE_IMAGE=$(IMAGE)/madminer-workflow-ph:$(TAG) \
+	--build-arg DETECTOR_IMAGE=$(IMAGE)/madminer-workflow-ph:$(TAG)
+build-ph-madgraph: build-ph
+	$(call build,ph-madgraph,madminer-workflow-ph-madgraph,$(FROM_PH))
+
+build-delphes:
+	$(call build,delphes,madminer-delphes)
 
 # DOCKERUSER and DOCKERPASS come from the environment; the login is forgotten at the end.
 push: build

@@ -97,7 +97,14 @@ def _generator(path: Path, section: Mapping[str, Any]) -> dict[str, Any]:
             "parameters"
         )
     cards = {
-        "param_card": _card(path, "generator", section, "param_card", None),
+        "param_card": _card(
+            path,
+            "generator",
+            section,
+            "param_card",
+            # The model's own, unless the process is the shipped one.
+            None if "processes" in section else "param_card_template.dat",
+        ),
         "configuration_card": _card(
             path, "generator", section, "configuration_card", "me5_configuration.txt"
         ),
@@ -117,7 +124,7 @@ def _detector(path: Path, section: Mapping[str, Any]) -> dict[str, Any]:
     """Return the section ``detector`` with the card of its backend as a path."""
     if section["backend"] == "parametrised":
         return dict(section)
-    return dict(section) | {"card": _card(path, "detector", section, "card", "delphes_card.dat")}
+    return dict(section) | {"card": _card(path, "detector", section, "card", None)}
 
 
 def _parameter_range(path: Path, parameter: Mapping[str, Any]) -> tuple[float, float]:

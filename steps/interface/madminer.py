@@ -117,3 +117,16 @@ def new_setup(
             "no basis contains these benchmarks, some depend on others; move or remove one"
         ) from None
     return miner
+
+
+def load_setup(path: str) -> MadMiner:
+    """Return the MadMiner set-up of a file.
+
+    MadMiner writes "_" for a parameter without transform, and does not know it when it reads.
+    """
+    miner = MadMiner()
+    miner.load(path)
+    for parameter in miner.parameters.values():
+        if parameter.transform == "_":
+            parameter.transform = None
+    return miner

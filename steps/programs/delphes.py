@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 _PROGRAM = "DelphesHepMC3"
+_CARD = Path("cards", "delphes_card_CMS.tcl")
 
 
 class DelphesError(Exception):
@@ -26,18 +27,19 @@ def find() -> Path:
     return Path(found)
 
 
-def run(program: Path, card: Path, hepmc_file: Path, root_file: Path) -> None:
+def run(program: Path, card: Path | None, hepmc_file: Path, root_file: Path) -> None:
     """Simulate the detector.
 
     Args:
         program: Path of ``DelphesHepMC3``.
-        card: Delphes card.
+        card: Delphes card; None: that of CMS, which lies beside the program.
         hepmc_file: Events after hadronisation, HepMC 3 in ASCII.
         root_file: File to write.
 
     Raises:
         DelphesError: The program failed.
     """
+    card = card or program.resolve().parent / _CARD
     log = root_file.with_suffix(".log")
     with log.open("w") as output:
         done = subprocess.run(

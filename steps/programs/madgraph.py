@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from steps.interface.madminer import MadMiner
+from steps.interface.madminer import load_setup
 
 # MadGraph's random seeds lie below 31081 * 30081.
 _MAX_SEED = 900_000_000
@@ -134,8 +134,7 @@ def prepare(
     Raises:
         MadGraphError: MadGraph did not write the process.
     """
-    miner = MadMiner()
-    miner.load(str(setup_file))
+    miner = load_setup(str(setup_file))
     scratch = folder.parent / f"{folder.name}.scratch"
     log = folder.parent / "generate.log"
     before, here = dict(os.environ), Path.cwd()

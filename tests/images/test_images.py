@@ -126,7 +126,7 @@ def test_nothing_is_left_of_the_build(image: str) -> None:
 
 def test_versions_are_those_of_the_native_run() -> None:
     pinned = {
-        line.split("==")[0].lower().replace("_", "-"): line.split("==")[1].strip()
+        line.split("==")[0].lower().replace("_", "-"): line.split("==")[1].split(";")[0].strip()
         for line in (ROOT / "requirements/run.txt").read_text().splitlines()
         if "==" in line
     }
