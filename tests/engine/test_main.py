@@ -40,7 +40,10 @@ def asked(tmp_path, monkeypatch):
     monkeypatch.setattr(
         run, "execute", lambda spec, values, **rest: asked.update(rest, values=values)
     )
-    check = SimpleNamespace(check_inputs=lambda **arguments: asked.update(checked=arguments) or [])
+    check = SimpleNamespace(
+        check_inputs=lambda **arguments: asked.update(checked=arguments) or [],
+        check_programs=lambda ph: asked.update(programs=ph),
+    )
     errors = SimpleNamespace(InputError=InputError)
     monkeypatch.setattr(steps.interface, "check", check, raising=False)
     monkeypatch.setattr(steps.interface, "errors", errors, raising=False)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from steps.events import madminer_file
+from steps.events.origin import Origin
 from steps.inference import estimators, samples
 from steps.interface import seeds
 from steps.interface.madminer import new_setup
@@ -113,7 +114,7 @@ class Toy:
         order = rng.permutation(len(z))
         path = folder / "toy.h5"
         observables = {f"x{k}": f"j[{k}].pt" for k in range(self.n_parameters)}
-        sample = madminer_file.Sample(x, weights, "sm", 1.0, {})
+        sample = madminer_file.Sample(x, weights, Origin("", "sm", 1.0), {})
         madminer_file.write_sample(path, folder / "setup.h5", observables, sample)
         madminer_file.replace_events(path, x[order], weights[order], sampled[order])
         return Toy(self.n_parameters, str(path), self.gamma, self.noise)

@@ -1,12 +1,15 @@
 """Input files: upstream's formats are understood, mistakes end in one line with a remedy."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import yaml
 
 from steps.interface import inputs
 from steps.interface.errors import InputError
+
+ROOT = Path(__file__).parents[2]
 
 # As upstream's users write them, range as text and benchmarks numbered.
 PH = """
@@ -167,6 +170,8 @@ def remover(*keys):
     return change
 
 
+PROCESS = {"name": "signal", "process_card": "proc.dat", "run_card": "run.dat"}
+
 MISTAKES = [
     # kind, change, words that the line must have
     ("ph", remover("benchmarks", 1, "value_1"), ["benchmarks: w", "value_1", "CPWL2"]),
@@ -194,6 +199,44 @@ MISTAKES = [
     ),
     ("ph", setter("generator", value={"energy": -1}), ["generator", "energy"]),
     ("ph", setter("generator", value={"backend": "sherpa"}), ["backend", "builtin"]),
+    (
+        "ph",
+        setter("generator", value={"backend": "madgraph", "energy": 1.0}),
+        ["generator", "energy", "MadGraph takes this from its cards"],
+    ),
+    (
+        "ph",
+        setter("generator", value={"param_card": "x.dat"}),
+        ["generator", "param_card", "backend: madgraph"],
+    ),
+    (
+        "ph",
+        setter("generator", value={"backend": "madgraph", "processes": [{"name": "signal"}]}),
+        ["generator", "process_card", "missing"],
+    ),
+    (
+        "ph",
+        setter("generator", value={"backend": "madgraph", "processes": [PROCESS, PROCESS]}),
+        ["generator: processes", "signal", "twice"],
+    ),
+    (
+        "ph",
+        setter("generator", value={"backend": "madgraph", "processes": [PROCESS]}),
+        ["generator: processes: signal: process_card", "no file"],
+    ),
+    (
+        "ph",
+        setter(
+            "generator",
+            value={"backend": "madgraph", "processes": [{**PROCESS, "is_background": True}]},
+        ),
+        ["all are backgrounds"],
+    ),
+    (
+        "ph",
+        setter("detector", value={"backend": "delphes", "card": "none.tcl"}),
+        ["detector: card", "none.tcl"],
+    ),
     ("ph", setter("observable", value=[]), ["observable", "observables"]),
     ("ph", setter("observables", 0, "required", value="maybe"), ["required", "True"]),
     ("ph", setter("observables", 1, "name", value="pt_j1"), ["observables", "pt_j1", "twice"]),
@@ -281,3 +324,27 @@ def test_a_folder_is_no_input_file(tmp_path):
 def test_numbers_are_finite(tmp_path, kind, keys, value):
     with pytest.raises(InputError):
         load(tmp_path, kind, setter(*keys, value=value))
+
+
+def test_madgraph_by_default_generates_the_shipped_process():
+    spec = inputs.load_ph(ROOT / "inputs/ph/madgraph.yml")
+    (process,) = spec.generator["processes"]
+    assert process["name"] == "signal"
+    assert not process["is_background"]
+    cards = ROOT / "inputs/ph/cards"
+    assert process["process_card"] == (cards / "proc_card_signal.dat").resolve()
+    assert spec.generator["param_card"] == (cards / "param_card_template.dat").resolve()
+    builtin = inputs.load_ph(ROOT / "inputs/ph/input.yml")
+    assert builtin.parameters == spec.parameters
+    assert builtin.benchmarks == spec.benchmarks
+    assert builtin.observables == spec.observables
+
+
+def test_madgraph_without_processes_has_the_shipped_one(tmp_path):
+    spec = load(tmp_path, "ph", setter("generator", value={"backend": "madgraph"}))
+    shipped = inputs.load_ph(ROOT / "inputs/ph/madgraph.yml")
+    for ours, theirs in zip(
+        spec.generator["processes"], shipped.generator["processes"], strict=True
+    ):
+        assert ours == theirs
+    assert spec.generator["configuration_card"] == shipped.generator["configuration_card"]

@@ -158,11 +158,12 @@ def test_block_that_writes_nothing_fails_and_leaves_the_old_content(tmp_path):
 
 # ------------------------------------------------------------------ between stages
 def test_plan_round_trip(tmp_path):
-    plan = plans.Plan("sm", 2, 300, 900, 2**32 - 1)
+    plan = plans.Plan("signal", "sm", 2, 300, 900, 2**32 - 1)
     edges = [np.sort(np.random.default_rng(i).random(5 + i)) for i in range(6)]
-    plans.write(tmp_path / "sm_2", plan, Grid(edges, 0.0061, 1e-5, 0.3))
-    read_plan, read_grid = plans.read(tmp_path / "sm_2")
-    assert read_plan == plan
+    plans.write(tmp_path / "sm_2", plan)
+    plans.write_grid(tmp_path / "sm_2", Grid(edges, 0.0061, 1e-5, 0.3))
+    assert plans.read(tmp_path / "sm_2") == plan
+    read_grid = plans.read_grid(tmp_path / "sm_2")
     assert (read_grid.cross_section, read_grid.error, read_grid.max_weight) == (0.0061, 1e-5, 0.3)
     for axis, expected in zip(read_grid.edges, edges, strict=True):
         np.testing.assert_array_equal(axis, expected)

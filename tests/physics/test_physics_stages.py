@@ -99,7 +99,7 @@ def test_every_benchmark_and_job_has_a_plan(three):
     benchmarks = madminer_file.read_setup(three.config).benchmarks
     assert {"sm", "w"} < set(benchmarks)
     assert len(benchmarks) == 3
-    read = [plans.read(folder)[0] for folder in (three.folder / "jobs").iterdir()]
+    read = [plans.read(folder) for folder in (three.folder / "jobs").iterdir()]
     assert {(p.benchmark, p.job) for p in read} == {(b, j) for b in benchmarks for j in range(3)}
     assert {(p.n_events, p.n_events_all_jobs) for p in read} == {(N_EVENTS // 3, N_EVENTS)}
     assert len({p.seed for p in read}) == len(read)
@@ -116,7 +116,7 @@ def test_mixture_and_each_benchmark_alone_agree(one):
     mixed, mixed_error = cross_sections(one.combined)
     benchmarks = list(madminer_file.read_setup(one.config).benchmarks)
     for file in one.data:
-        own = benchmarks.index(madminer_file.read_sample(file).sampled)
+        own = benchmarks.index(madminer_file.read_sample(file).origin.benchmark)
         alone, error = cross_sections(file)
         assert abs(alone[own] - mixed[own]) < 4 * np.hypot(error[own], mixed_error[own])
 
@@ -124,7 +124,7 @@ def test_mixture_and_each_benchmark_alone_agree(one):
 def test_selected_cross_section_is_a_share_of_the_generated(one):
     names = list(madminer_file.read_setup(one.config).benchmarks)
     for folder in (one.folder / "jobs").iterdir():
-        plan, grid = plans.read(folder)
+        plan, grid = plans.read(folder), plans.read_grid(folder)
         selected = cross_sections(one.combined)[0][names.index(plan.benchmark)]
         assert 0.3 * grid.cross_section < selected < grid.cross_section
 
@@ -194,7 +194,8 @@ def test_event_file_reads_back(one):
     file = pylhe.LHEFile.fromfile(str(one.lhe("w_0")))
     assert file.init.initInfo.beamA == file.init.initInfo.beamB == 2212
     assert file.init.initInfo.energyA == 6500
-    plan, grid = plans.read(one.folder / "jobs" / "w_0")
+    folder = one.folder / "jobs" / "w_0"
+    plan, grid = plans.read(folder), plans.read_grid(folder)
     assert file.init.procInfo[0].xSection == pytest.approx(grid.cross_section, rel=1e-6)
 
     events = list(file.events)
@@ -224,11 +225,11 @@ def test_event_file_reads_back(one):
 def test_sum_of_an_event_file_is_the_cross_section(one):
     names = list(madminer_file.read_setup(one.config).benchmarks)
     for folder in (one.folder / "jobs").iterdir():
-        plan, grid = plans.read(folder)
+        plan, grid = plans.read(folder), plans.read_grid(folder)
         sample = one.particles(folder.name)
         own = sample.weights[:, names.index(plan.benchmark)]
         assert own.sum() == pytest.approx(grid.cross_section, rel=0.03)
-        assert sample.weight_norm == pytest.approx(grid.cross_section / N_EVENTS)
+        assert sample.origin.weight_norm == pytest.approx(grid.cross_section / N_EVENTS)
 
 
 # ------------------------------------------------------------------ particles and detector
@@ -262,7 +263,7 @@ def test_particle_file_round_trip(one, tmp_path):
     sample = one.particles("sm_0")
     particle_file.write(tmp_path / "copy.h5", sample)
     copy = particle_file.read(tmp_path / "copy.h5")
-    for name in ("sampled", "weight_norm", "job", "seed"):
+    for name in ("origin", "job", "seed"):
         assert getattr(copy, name) == getattr(sample, name)
     np.testing.assert_array_equal(copy.weights, sample.weights)
     for name, column in vars(sample.particles).items():
