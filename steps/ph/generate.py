@@ -98,7 +98,8 @@ def _madgraph(
         for values in setup.benchmarks.values():
             setup.card_values(values)
         processes = spec.generator["processes"]
-        found = madgraph.find([p["process_card"] for p in processes])
+        output_dir.mkdir(parents=True, exist_ok=True)
+        found = madgraph.find([p["process_card"] for p in processes], output_dir)
     except ExpressionError as error:
         raise InputError(f"{spec.path}: parameters: {error}") from None
     except madgraph.MadGraphError as error:

@@ -94,8 +94,8 @@ def _madgraph(
     script = list(setup.benchmarks).index(plan.benchmark) if plan.benchmark else 0
     print(f"MadGraph: {plan.n_events} events of {plan.process} at {plan.benchmark or 'any point'}")
     try:
-        found = madgraph.find([process["process_card"]])
         with tempfile.TemporaryDirectory(dir=event_file.parent.resolve()) as scratch:
+            found = madgraph.find([process["process_card"]], Path(scratch))
             shutil.unpack_archive(job_dir / "process.tar.gz", scratch)
             folder = Path(scratch) / plan.process
             made = madgraph.generate(found, folder, script, plan.n_events, plan.seed)

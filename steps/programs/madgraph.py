@@ -15,8 +15,8 @@ from steps.interface.madminer import load_setup
 _MAX_SEED = 900_000_000
 _COMPLAINT = re.compile(r"error|critical", re.IGNORECASE)
 _NEEDS = (
-    "a Python with six and NumPy's f2py that still compiles (Debian's python3-six and "
-    "python3-numpy, or numpy<2 with setuptools<60)"
+    "a Python with six and NumPy's f2py that still compiles (Debian's python3-six, python3-numpy "
+    "and python3-dev, or numpy<2 with setuptools<60)"
 )
 
 
@@ -37,13 +37,15 @@ class Installation:
     python: Path
 
 
-def find(process_cards: Sequence[Path]) -> Installation:
+def find(process_cards: Sequence[Path], scratch: Path | None = None) -> Installation:
     """Find MadGraph in ``MADGRAPH_DIR``, and a Python for it in ``MADGRAPH_PYTHON``.
 
     Without the latter it is the first ``python3`` of the PATH that can reweight.
 
     Args:
         process_cards: Process cards whose models must be there.
+        scratch: Folder for a trial of the compilers (in containers the system's own may not hold
+            programs).
 
     Raises:
         MadGraphError: MadGraph, a model, a compiler or a fitting Python is missing.
@@ -63,7 +65,7 @@ def find(process_cards: Sequence[Path]) -> Installation:
             raise MadGraphError(
                 f"{card}: import model: no {model} in {folder / 'models'}; put the model there"
             )
-    return Installation(folder, _python())
+    return Installation(folder, _python(scratch))
 
 
 def _model(process_card: Path) -> str:
@@ -72,23 +74,23 @@ def _model(process_card: Path) -> str:
     return match[1].split("-")[0] if match else "sm"
 
 
-def _python() -> Path:
+def _python(scratch: Path | None) -> Path:
     """Return the first interpreter that MadGraph's reweighting can use."""
     named = os.environ.get("MADGRAPH_PYTHON")
     folders = [] if named else os.environ.get("PATH", "").split(os.pathsep)
     candidates = [Path(named)] if named else [Path(folder, "python3") for folder in folders]
     for python in dict.fromkeys(candidates):
         # MadGraph looks for f2py, too, though it is told to run that of the interpreter.
-        if python.is_file() and python.with_name("f2py").exists() and _compiles(python):
+        if python.is_file() and python.with_name("f2py").exists() and _compiles(python, scratch):
             # Not resolved: the interpreter of a virtual environment is a link out of it.
             return python.absolute()
     tried = f"{named} does not suit" if named else "no python3 on the PATH suits"
     raise MadGraphError(f"{tried} MadGraph's reweighting; name in MADGRAPH_PYTHON {_NEEDS}")
 
 
-def _compiles(python: Path) -> bool:
+def _compiles(python: Path, folder: Path | None) -> bool:
     """Return whether an interpreter has six, and compiles and imports Fortran through f2py."""
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
         Path(scratch, "trial.f").write_text("      subroutine nothing\n      end\n")
         command = "import six, trial"
         for arguments in (["-m", "numpy.f2py", "-c", "trial.f", "-m", "trial"], ["-c", command]):
@@ -159,22 +161,23 @@ def prepare(
             only_prepare_script=True,
             python_executable=str(installation.python),
         )
-    except (OSError, RuntimeError) as error:
-        if (folder / "Cards").is_dir():
+    except FileNotFoundError:
+        # Of the model's parameter card, where there is no process; told below.
+        if (folder / "SubProcesses").is_dir():
             raise
-        message = f"MadGraph wrote no process for {process_card}; {_complaint(log)}"
-        raise MadGraphError(message) from error
     finally:
         os.chdir(here)
         os.environ.clear()
         os.environ.update(before)
         shutil.rmtree(scratch)
+    if not (folder / "SubProcesses").is_dir():
+        raise MadGraphError(f"MadGraph wrote no process for {process_card}; {_complaint(log)}")
 
 
 def _with_conversion(process_card: Path, scratch: Path) -> Path:
     """Copy a process card so that it converts models written for Python 2."""
     copy = scratch / process_card.name
-    copy.write_text(f"set auto_convert_model T\n{process_card.read_text()}")
+    copy.write_text(f"set auto_convert_model T --no_save\n{process_card.read_text()}")
     return copy
 
 

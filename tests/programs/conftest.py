@@ -24,6 +24,7 @@ if output := re.search(r"^output (\\S+)", commands, re.M):
         sys.exit(0)
     cards = Path(output[1]) / "Cards"
     cards.mkdir(parents=True)
+    (Path(output[1]) / "SubProcesses").mkdir()
     (cards / "param_card.dat").write_text("Block dim6\\n 2 0.0\\n 3 0.0\\n 5 0.0\\n")
     (cards / "proc").write_text(commands)
     sys.exit(0)
@@ -89,7 +90,7 @@ def fake_madgraph(tmp_path, monkeypatch) -> Path:
     (folder / "bin").mkdir(parents=True)
     (folder / "bin" / "mg5_aMC").write_text(MADGRAPH)
     found = madgraph.Installation(folder, Path(sys.executable))
-    monkeypatch.setattr(madgraph, "find", lambda cards: found)
+    monkeypatch.setattr(madgraph, "find", lambda cards, scratch=None: found)
     return folder
 
 
