@@ -182,7 +182,12 @@ def _with_conversion(process_card: Path, scratch: Path) -> Path:
 
 
 def generate(
-    installation: Installation, folder: Path, script: int, n_events: int, seed: int
+    installation: Installation,
+    folder: Path,
+    script: int,
+    n_events: int,
+    seed: int,
+    **run_card: float,
 ) -> Path:
     """Generate and reweight events in a process folder of one's own.
 
@@ -192,6 +197,7 @@ def generate(
         script: Number of the script to run.
         n_events: Number of events.
         seed: Random seed.
+        run_card: Further settings of the run card, by name.
 
     Returns:
         The event file, with a weight for each benchmark by name but the one sampled at.
@@ -200,7 +206,7 @@ def generate(
         MadGraphError: There is no event file.
     """
     card = folder / "madminer" / "cards" / f"run_card_{script}.dat"
-    settings = {"nevents": n_events, "iseed": 1 + seed % _MAX_SEED}
+    settings = {"nevents": n_events, "iseed": 1 + seed % _MAX_SEED, **run_card}
     card.write_text(_set(card.read_text(), settings))
     log = folder / f"run_{script}.log"
     subprocess.run(
@@ -219,7 +225,7 @@ def generate(
     return found[-1]
 
 
-def _set(card: str, values: dict[str, int]) -> str:
+def _set(card: str, values: dict[str, float]) -> str:
     """Set values of a run card, whose lines read ``value = name``."""
     for name, value in values.items():
         line = f"  {value} = {name}"
