@@ -247,7 +247,7 @@ def report(rows: list, tails: tuple[Sample, Sample], n_events: int) -> str:
     lines += [
         "",
         f"Above m_jj = {TAIL:g} GeV MadGraph has fewer events. Integrated with that cut, the cross",
-        f"sections agree (pull {pull:+.1f}): the events are lost when MadGraph makes weights equal,",
+        f"sections agree (pull {pull:+.1f}): events are lost when MadGraph makes weights equal,",
         "which cuts off the largest (up to 1 % of the cross section); the built-in generator keeps",
         "the excess.",
         "",
