@@ -142,6 +142,7 @@ wheelhouse: $(VENV)/run.stamp
 clean: yadage-clean
 	@rm -rf $(VENV)
 
+$(VENV)/test.stamp: requirements/mlflow.txt
 $(VENV)/%.stamp: requirements/%.txt requirements/run.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is older than Python 3.11; set PYTHON=..."; exit 2; }

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scripts.engine import containers, launch, parameters, workdir
+from scripts.engine import containers, launch, parameters, tracking, workdir
 from scripts.engine.errors import Interrupted, RunFailed, UsageError
 from scripts.engine.launch import ROOT, Specification
 
@@ -189,12 +189,13 @@ def _cores() -> int:
 def _values(options: argparse.Namespace, target: Target, inputs: Path) -> dict[str, Any]:
     given = vars(options)
     files = {name: given.get(name) for name in parameters.FILES}
-    return parameters.merge(
+    values = parameters.merge(
         parameters.referenced(target.specification.path),
         parameters.read_profile(options.profile, inputs),
         parameters.from_command_line(options.parameters, files, inputs),
         target.rename,
     )
+    return tracking.resolve(values)
 
 
 def _check_inputs(target: str, values: Mapping[str, Any], runtime: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from scripts.engine import tracking
 from scripts.engine.errors import UsageError
 
 # How each engine says whether it runs without root.
@@ -56,6 +57,10 @@ def environment(engine: str, parameters: Mapping[str, Any], inputs: Path) -> dic
     sign = _ROOTLESS[engine][1]
     user = "0:0" if sign in (_info(engine) or "") else f"{os.getuid()}:{os.getgid()}"
     options = [f"--user {user}", *(f"-v '{path}:{path}:ro'" for path in sorted(outside))]
+    # Names alone: the engine takes the values from its own environment.
+    options += [f"-e {name}" for name in tracking.VARIABLES if os.environ.get(name)]
+    if tracking.is_local(str(parameters.get("mlflow_server", ""))):
+        options.append("--network host")
     variables = {"PACKTIVITY_DOCKER_NOPULL": "1", "PACKTIVITY_DOCKER_CMD_MOD": " ".join(options)}
     if engine == "podman":
         variables["PATH"] = os.pathsep.join([str(_SHIMS / engine), os.environ.get("PATH", "")])

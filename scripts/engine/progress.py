@@ -61,6 +61,7 @@ class Progress:
         self.parent = os.getppid()
         self.stages: list[str] = []
         self.counts: dict[str, Count] = {}
+        self.warned: set[Path | str] = set()
         self.last_output = self.start
         self.height = 0
 
@@ -78,6 +79,7 @@ class Progress:
             # Whoever looks after this run was killed.
             os.killpg(0, signal.SIGTERM)
         self._show(workflow)
+        self._warn(workflow)
         for node in _steps(workflow):
             if node.state == nodestate.FAILED:
                 raise StepFailed(_failure(node))
@@ -88,6 +90,7 @@ class Progress:
         Raises:
             RuntimeError: The run ended well for Yadage, but with stages that never started.
         """
+        self._warn(workflow)
         self._show(workflow, final=True)
         total = Count(*map(sum, zip(*self.counts.values(), strict=True))) if self.counts else None
         self._write(f"{self._elapsed()}  all stages: {total or 'no steps'}\n")
@@ -111,6 +114,15 @@ class Progress:
         elif now - self.last_output > _TEXT_INTERVAL and not final:
             running = [f"{name} {text}".rstrip() for name, text in _running(workflow)]
             self._write(f"{self._elapsed()}  running: {'; '.join(running) or 'none'}\n")
+
+    def _warn(self, workflow: Any) -> None:
+        """Print the warnings of steps that ended, each text once."""
+        logs = {_log(n) for n in _steps(workflow) if n.state == nodestate.SUCCESS} - self.warned
+        texts = {text for log in sorted(logs) for text in steplog.warnings(log)} - self.warned
+        self.warned |= logs | texts
+        for text in sorted(texts):
+            self._write(f"warning: {text}\n")
+            self.height = 0  # the display goes on below
 
     def _draw(self, workflow: Any) -> None:
         width = os.get_terminal_size(self.stream.fileno()).columns or 80

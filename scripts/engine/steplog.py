@@ -35,6 +35,15 @@ def progress(log: Path) -> str:
     return ""
 
 
+def warnings(log: Path) -> list[str]:
+    """The texts of the ``warning: <text>`` lines."""
+    return [
+        message.removeprefix("warning:").strip()
+        for message in _messages(log)
+        if message.startswith("warning:")
+    ]
+
+
 def failure(state, metadata: dict, status: int | None = None) -> str:
     """One line that says which step failed, why, and where its log is.
 

@@ -43,7 +43,7 @@ class Analysis:
         """
         self._n_histogram = n_histogram or _ALL_EVENTS
         self._limits = AsymptoticLimits(data_file)
-        self._points = points
+        self.points = points
         self._theta_true = np.asarray(theta_true, dtype=float)
         self._test_split = test_split
         self._luminosity = luminosity
@@ -60,7 +60,7 @@ class Analysis:
 
     def from_log_ratio(self, evaluate: Callable[[NDArray, NDArray], NDArray]) -> NDArray:
         """Return the kinematic log likelihood given a function (x, points) -> log r (n_grid, n)."""
-        log_r = evaluate(self.x, self._points)
+        log_r = evaluate(self.x, self.points)
         # Morphing can give an event a negative weight; there the ratio has no logarithm.
         log_r[:, ~np.isfinite(log_r).all(axis=0)] = 0.0
         return self.n_expected * log_r @ self.weights
@@ -103,8 +103,8 @@ class Analysis:
             return result / result.sum()
 
         at_reference = weights(theta_ref)
-        log_r = np.zeros(len(self._points))
-        for k, direction in enumerate(self._points - theta_ref):
+        log_r = np.zeros(len(self.points))
+        for k, direction in enumerate(self.points - theta_ref):
             if not direction.any():
                 continue
             h = train @ direction
@@ -112,7 +112,7 @@ class Analysis:
             bins = np.searchsorted(edges, h)
             here, there = (
                 np.bincount(bins, w, minlength=_SALLINO_BINS)
-                for w in (weights(self._points[k]), at_reference)
+                for w in (weights(self.points[k]), at_reference)
             )
             ratio = np.maximum(here, _EMPTY) / np.maximum(there, _EMPTY)
             log_r[k] = self.weights @ np.log(ratio)[np.searchsorted(edges, test @ direction)]
@@ -124,13 +124,13 @@ class Analysis:
             mode=mode,
             theta_true=self._theta_true,
             include_xsec=False,
-            thetas_eval=self._points,
+            thetas_eval=self.points,
             grid_resolutions=None,
             luminosity=luminosity,
             test_split=self._test_split,
             n_histo_toys=self._n_histogram,
             n_binning_toys=self._n_histogram,
-            histo_theta_batchsize=len(self._points),
+            histo_theta_batchsize=len(self.points),
             sample_only_from_closest_benchmark=False,
             return_histos=False,
             **options,

@@ -1,7 +1,5 @@
 """Networks that estimate likelihood ratios, scores and likelihoods: training and evaluation."""
 
-import logging
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from madminer.ml import (  # isort: skip
     QuadraticMorphingAwareRatioEstimator,
     ScoreEstimator,
 )
+from madminer.utils.ml.trainer import Trainer  # isort: skip
 
 _RATIO_ESTIMATORS = {
     "parameterized": ParameterizedRatioEstimator,
@@ -78,7 +77,7 @@ def train(
     estimator: str,
     sample: Mapping[str, NDArray],
     settings: Training,
-    progress: Callable[[int], None] = lambda epoch: None,
+    progress: Callable[[int, float, float], None] = lambda epoch, training, validation: None,
 ) -> tuple[Any, NDArray]:
     """Train an estimator; seed NumPy's and torch's global states before.
 
@@ -87,7 +86,8 @@ def train(
         estimator: ``parameterized`` or ``quadratic``, for ratios.
         sample: Training sample, see :func:`steps.inference.samples.draw`.
         settings: Settings of the training.
-        progress: Called with the number of epochs so far.
+        progress: Called with the number of epochs so far and the last one's losses of training
+            and validation.
 
     Returns:
         The trained estimator, and the losses of training and validation per epoch, ``(epochs, 2)``.
@@ -123,25 +123,20 @@ def train(
 
 
 @contextmanager
-def _epochs(progress: Callable[[int], None]) -> Iterator[None]:
-    """Report the epochs that MadMiner's trainer logs."""
+def _epochs(progress: Callable[[int, float, float], None]) -> Iterator[None]:
+    """Report the epochs of MadMiner's trainer, which only logs them."""
 
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if match := re.match(r"\s*Epoch\s+(\d+):", record.getMessage()):
-                progress(int(match[1]))
+    def report(
+        i_epoch: int, loss_labels: Any, loss_train: float, loss_val: float, *_: Any, **__: Any
+    ) -> None:
+        progress(i_epoch + 1, loss_train, loss_val)
 
-    logger = logging.getLogger("madminer.utils.ml.trainer")
-    handler, level, propagate = Handler(), logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+    before = Trainer.report_epoch
+    Trainer.report_epoch = staticmethod(report)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        logger.propagate = propagate
+        Trainer.report_epoch = staticmethod(before)
 
 
 def load(path: Path, method: str, estimator: str) -> Any:
@@ -174,13 +169,46 @@ def log_ratio(model: Any, x: NDArray, thetas: NDArray) -> NDArray:
         for row, point in zip(result, torch.tensor(points, dtype=torch.float32), strict=True):
             for start in range(0, len(x), _EVALUATION_BATCH):
                 batch = inputs[start : start + _EVALUATION_BATCH]
-                theta = point.expand(len(batch), -1)
-                if isinstance(model, LikelihoodEstimator):
-                    _, value = network.log_likelihood(theta, batch)
-                else:
-                    _, value, *_ = network(theta, batch, track_score=False, return_grad_x=False)
+                value = _log_ratio(network, point.expand(len(batch), -1), batch)
                 row[start : start + len(batch)] = value.flatten().numpy()
     return result
+
+
+def _log_ratio(network: torch.nn.Module, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Evaluate MadMiner's network of a ratio or likelihood, inputs scaled as in its training."""
+    if hasattr(network, "log_likelihood"):
+        return network.log_likelihood(theta, x)[1].reshape(-1, 1)
+    return network(theta, x, track_score=False, return_grad_x=False)[1]
+
+
+class Network(torch.nn.Module):
+    """An estimator as one function of one matrix, which can be exported without MadMiner.
+
+    Its input ``(n, n_parameters + n_observables)`` has parameters (none for scores), then
+    observables, unscaled; its output is the log likelihood ratio or log likelihood ``(n, 1)``, or
+    the score ``(n, n_parameters)``.
+    """
+
+    def __init__(self, model: Any) -> None:
+        """Wrap a trained estimator."""
+        super().__init__()
+        self._network = model.model.to("cpu", torch.float32).eval()
+        self._estimator = model
+        self._n_parameters = 0 if isinstance(model, ScoreEstimator) else model.n_parameters
+
+    @staticmethod
+    def columns(method: str, sample: Mapping[str, NDArray]) -> NDArray:
+        """Return a sample of the method as such an input."""
+        names = ("x",) if kind(method) is Kind.SCORE else ("theta", "x")
+        return np.concatenate([sample[name] for name in names], axis=1)
+
+    def forward(self, columns: torch.Tensor) -> torch.Tensor:
+        """Evaluate the estimator."""
+        x = self._estimator._transform_inputs(columns[:, self._n_parameters :])
+        if not self._n_parameters:
+            return self._network(x)
+        theta = self._estimator._transform_parameters(columns[:, : self._n_parameters])
+        return _log_ratio(self._network, theta, x)
 
 
 def score(model: Any, x: NDArray, n_parameters: int) -> NDArray:

@@ -5,7 +5,7 @@ read off weighted histograms.  The ratio of two bin contents is the mean of r(x)
 the reference, so that is what the network's ratio is averaged to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,34 @@ class Closure:
         if self.truth.size < 3:
             return float("nan")
         return float(np.polyfit(self.truth, self.estimate, 1)[0])
+
+
+def to_arrays(comparisons: Sequence[Closure]) -> dict[str, NDArray]:
+    """Return comparisons as arrays ``closure/<k>/<attribute>``, and their numbers.
+
+    These are ``closure/correlation`` and ``closure/slope``, ``(n_comparisons,)``.
+    """
+    arrays = {
+        f"closure/{k}/{name}": column
+        for k, comparison in enumerate(comparisons)
+        for name, column in vars(comparison).items()
+    }
+    return arrays | {
+        "closure/correlation": np.array([c.correlation for c in comparisons]),
+        "closure/slope": np.array([c.slope for c in comparisons]),
+    }
+
+
+def from_arrays(runs: Sequence[Mapping[str, NDArray]]) -> list[Closure]:
+    """Return the comparisons of the runs of a method, estimates averaged as in the limits."""
+    return [
+        Closure(
+            truth=runs[0][f"closure/{k}/truth"],
+            estimate=np.mean([arrays[f"closure/{k}/estimate"] for arrays in runs], axis=0),
+            weight=runs[0][f"closure/{k}/weight"],
+        )
+        for k in range(len(runs[0].get("closure/correlation", ())))
+    ]
 
 
 @dataclass(frozen=True)

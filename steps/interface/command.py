@@ -19,6 +19,23 @@ def parser(description: str) -> argparse.ArgumentParser:
     return result
 
 
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Add the option that overrides parameters; it may be one text or several words."""
+
+    class Join(argparse.Action):
+        def __call__(self, parser, namespace, values, option_string=None) -> None:
+            setattr(namespace, self.dest, " ".join(values))
+
+    parser.add_argument(
+        "--overrides",
+        nargs="*",
+        action=Join,
+        default="",
+        metavar="KEY=VALUE",
+        help="parameters of the step",
+    )
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a stage; end with status 1 and one line where the user's input is at fault."""
     try:

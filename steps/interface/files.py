@@ -1,5 +1,6 @@
 """Output files that appear whole or not at all, and archives that stay in their folder."""
 
+import hashlib
 import os
 import shutil
 import tarfile
@@ -46,3 +47,9 @@ def unpack(archive: Path, folder: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with content.extractfile(member) as source, target.open("wb") as copy:
                     shutil.copyfileobj(source, copy)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,9 @@
 """Stage evaluating: limits of one trained network, and how well it knows the truth."""
 
+import argparse
 import tarfile
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +11,13 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from steps.inference import closure, estimators, fisher, samples
+from steps.events import madminer_file
+from steps.inference import closure, estimators, fisher, samples, summary
 from steps.inference.analysis import Analysis
 from steps.inference.methods import Kind, kind
 from steps.inference.statistics import grid
-from steps.interface import command, overrides, results, seeds
+from steps.inference.truth import from_arrays
+from steps.interface import command, overrides, results, seeds, tracking
 from steps.interface.files import atomic, unpack
 from steps.interface.inputs import MlInput, load_ml
 
@@ -22,9 +27,14 @@ def main() -> None:
     parser = command.parser(main.__doc__)
     parser.add_argument("--data-file", type=Path, required=True, help="MadMiner file")
     parser.add_argument("--model-file", type=Path, required=True, help="archive of the model")
-    parser.add_argument("--overrides", default="", help="parameters, 'key=value key=value'")
+    command.add_overrides(parser)
+    tracking.add_arguments(parser)
     args = parser.parse_args()
+    with tracking.run("evaluating", args) as record:
+        _evaluate(args, record)
 
+
+def _evaluate(args: argparse.Namespace, record: tracking.Record) -> None:
     spec = load_ml(args.input_file)
     parameters = overrides.Evaluating.parse(args.overrides)
     models = args.output_dir / "models"
@@ -32,12 +42,22 @@ def main() -> None:
     (folder,) = models.iterdir()
     about = yaml.safe_load((folder / "training.yml").read_text())
     method = about["method"]
+    _track_origin(record, parameters, args.data_file, about)
     seeds.seed_globally(about["seed"], "evaluating")
     model = estimators.load(folder / method, method, about["estimator"])
+    analysis = Analysis(
+        str(args.data_file),
+        spec.theta_true,
+        grid(spec.region, spec.resolutions),
+        parameters.luminosity,
+        parameters.test_split,
+        parameters.n_samples_train,
+    )
 
-    arrays = _limits(spec, parameters, args.data_file, method, model, folder)
+    arrays = _limits(spec, parameters, args.data_file, method, model, folder, analysis)
     arrays |= _closure(spec, parameters, args.data_file, method, model, about["seed"])
-    with atomic(args.output_dir / f"Results_{method}.tar.gz") as path:
+    archive_file = args.output_dir / f"Results_{method}.tar.gz"
+    with atomic(archive_file) as path:
         results_file = args.output_dir / "results.h5"
         results.write(results_file, arrays | {"losses": np.load(folder / "losses.npy")})
         with tarfile.open(path, "w:gz") as archive:
@@ -47,6 +67,9 @@ def main() -> None:
     for name in ("closure/correlation", "closure/slope"):
         if name in arrays:
             print(f"{method}: {name}: {np.round(arrays[name], 3)}")
+    if record.on:
+        _track_results(record, args.data_file, method, arrays, analysis)
+        record.files([archive_file])
 
 
 def _limits(
@@ -56,16 +79,8 @@ def _limits(
     method: str,
     model: Any,
     folder: Path,
+    analysis: Analysis,
 ) -> dict[str, NDArray]:
-    points = grid(spec.region, spec.resolutions)
-    analysis = Analysis(
-        str(data_file),
-        spec.theta_true,
-        points,
-        parameters.luminosity,
-        parameters.test_split,
-        parameters.n_samples_train,
-    )
     if kind(method) is not Kind.SCORE:
         log_likelihood = analysis.from_log_ratio(
             lambda x, thetas: estimators.log_ratio(model, x, thetas)
@@ -76,7 +91,7 @@ def _limits(
         log_likelihood = analysis.from_sally(model_file)
     else:
         log_likelihood = analysis.from_sallino(
-            lambda x: estimators.score(model, x, points.shape[1]),
+            lambda x: estimators.score(model, x, len(spec.region)),
             samples.single_point(spec.thetas[method]["theta_0"]),
         )
     arrays = {"log_likelihood/kinematics": log_likelihood}
@@ -113,18 +128,61 @@ def _closure(
             closure.comparison_points(spec.region),
             is_likelihood=kind(method) is Kind.DENSITY,
         )
+    sample = samples.draw(
+        str(data_file),
+        method,
+        thetas,
+        parameters.n_samples_test,
+        seeds.generator(seed, "test points"),
+        partition="test",
+        test_split=parameters.test_split,
+    )
+    arrays["held_out_loss"] = np.array(closure.held_out_loss(method, model, sample))
     if kind(method) is not Kind.DENSITY:
-        sample = samples.draw(
-            str(data_file),
-            method,
-            thetas,
-            parameters.n_samples_test,
-            seeds.generator(seed, "test points"),
-            partition="test",
-            test_split=parameters.test_split,
-        )
         arrays |= closure.joint(model, sample)
     return arrays
+
+
+def _track_origin(
+    record: tracking.Record,
+    parameters: overrides.Evaluating,
+    data_file: Path,
+    about: Mapping[str, Any],
+) -> None:
+    links = dict(about["tracking"])
+    record.used_model(links.pop("model_id", ""))
+    record.tags({"mlflow.runName": f"{about['method']}-{about['run']}", **links})
+    training = {f"training.{name}": value for name, value in about["training"].items()}
+    known = ("method", "run", "seed", "estimator", "data_file_sha256")
+    record.parameters(asdict(parameters) | training | {name: about[name] for name in known})
+    record.parameters({"data_file": data_file})
+
+
+def _track_results(
+    record: tracking.Record,
+    data_file: Path,
+    method: str,
+    arrays: Mapping[str, NDArray],
+    analysis: Analysis,
+) -> None:
+    from steps.plots import methods
+
+    names = list(madminer_file.read_setup(data_file).parameters)
+    kinematics = arrays["log_likelihood/kinematics"]
+    record.metrics(
+        {"n_expected": analysis.n_expected, "n_test_events": len(analysis.x)}
+        | summary.closure_numbers(arrays)
+        | summary.limit_numbers("kinematics", kinematics, analysis.points, names)
+        | summary.limit_numbers("with_rate", kinematics + analysis.rate(), analysis.points, names)
+    )
+    if f"fisher/{method}" in arrays:
+        record.metrics(summary.fisher_numbers(arrays[f"fisher/{method}"], names))
+    closures = from_arrays([arrays])
+    numbers = [(c.correlation, c.slope) for c in closures]
+    pictures = methods.correlation(method, [arrays])
+    pictures |= methods.closure(method, [arrays], [vars(c) for c in closures], numbers)
+    for name, figure in pictures.items():
+        record.figure(f"{name}.png", figure)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ import yaml
 from numpy.typing import NDArray
 
 from steps.inference.statistics import intervals, limits, profile
-from steps.inference.truth import Closure
+from steps.inference.truth import from_arrays
 from steps.interface import command, results
 from steps.interface.files import atomic, unpack
 from steps.interface.inputs import MlInput, load_ml
-from steps.plots import figures
+from steps.plots import figures, methods
 
 
 def main() -> None:
@@ -105,57 +105,15 @@ def _figures(
         )
     if spec.plotting["correlations"]:
         for method in spec.plotting["correlations_methods"]:
-            made |= _correlation(method, runs[method])
+            made |= methods.correlation(method, runs[method])
     for method, items in runs.items():
-        made |= _closure_figure(method, items)
+        closures = from_arrays(items)
+        numbers = [(c.correlation, c.slope) for c in closures]
+        made |= methods.closure(method, items, [vars(c) for c in closures], numbers)
     made["losses"] = figures.losses(
         {method.upper(): [r["losses"] for r in items] for method, items in runs.items()}
     )
     return made
-
-
-def _correlation(method: str, items: Sequence[Mapping[str, NDArray]]) -> dict[str, Any]:
-    if "joint/truth" not in items[0]:
-        return {}
-    truth, estimate = (
-        np.concatenate([r[f"joint/{name}"] for r in items]) for name in ("truth", "estimate")
-    )
-    quantity = "log likelihood ratio"
-    if truth.ndim == 2:
-        truth, estimate, quantity = truth[:, 0], estimate[:, 0], "score"
-    return {f"correlation_{method.upper()}": figures.correlation(method, truth, estimate, quantity)}
-
-
-def _closures(items: Sequence[Mapping[str, NDArray]]) -> list[Closure]:
-    """Return the comparisons with histograms, estimates averaged over runs as in the limits."""
-    n = len(items[0].get("closure/correlation", ()))
-    return [
-        Closure(
-            truth=items[0][f"closure/{k}/truth"],
-            estimate=np.mean([r[f"closure/{k}/estimate"] for r in items], axis=0),
-            weight=items[0][f"closure/{k}/weight"],
-        )
-        for k in range(n)
-    ]
-
-
-def _closure_figure(method: str, items: Sequence[Mapping[str, NDArray]]) -> dict[str, Any]:
-    comparisons = _closures(items)
-    if not comparisons:
-        return {}
-    if "closure/points" in items[0]:
-        quantity = "log likelihood ratio"
-        labels = ["(" + ", ".join(f"{v:.2f}" for v in p) + ")" for p in items[0]["closure/points"]]
-    else:
-        quantity, labels = "score", [f"component {k}" for k in range(len(comparisons))]
-    figure = figures.closure(
-        method,
-        quantity,
-        labels,
-        [vars(c) for c in comparisons],
-        [(c.correlation, c.slope) for c in comparisons],
-    )
-    return {f"closure_{method.upper()}": figure}
 
 
 def _summary(
@@ -187,7 +145,7 @@ def _summary(
                 for name in ("correlation", "slope")
             }
             for method, items in runs.items()
-            if (comparisons := _closures(items))
+            if (comparisons := from_arrays(items))
         },
         "fisher_information": {
             name.removeprefix("fisher/"): _rounded(np.mean([r[name] for r in items], axis=0))

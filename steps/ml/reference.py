@@ -17,7 +17,7 @@ def main() -> None:
     """Write ``reference.h5``: limits from the rate and from histograms, Fisher information."""
     parser = command.parser(main.__doc__)
     parser.add_argument("--data-file", type=Path, required=True, help="MadMiner file")
-    parser.add_argument("--overrides", default="", help="parameters, 'key=value key=value'")
+    command.add_overrides(parser)
     parser.add_argument("--seed", type=int, default=1, help="seed of the run")
     args = parser.parse_args()
 
