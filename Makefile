@@ -10,6 +10,10 @@ INPUT_FILE_PH ?=
 INPUT_FILE_ML ?=
 DATA_FILE ?=
 CORES ?=
+# Settings to compare, and the data for it: those of the last run.
+SWEEP ?= inputs/sweeps/default.yml
+LAST_DATA = .yadage/workflow_ph/combine/data/combined_delphes.h5
+MLFLOW_PORT ?= 5000
 # Further options of 'python -m scripts.run', for instance ARGS='-p num_events=20000 -p seed=2'.
 ARGS ?=
 
@@ -28,13 +32,15 @@ OPTIONS = --profile "$(PROFILE)" --runtime "$(RUNTIME)" --workdir "$(WORKDIR)" \
 PH = --input-file-ph "$(INPUT_FILE_PH)"
 ML = --input-file-ml "$(INPUT_FILE_ML)"
 
-.PHONY: help run run-ph run-ml yadage-run yadage-clean test test-images check bench validate clean \
+.PHONY: help run run-ph run-ml sweep mlflow-server yadage-run yadage-clean test test-images check bench validate clean \
 	build build-madminer build-ph build-ph-madgraph build-delphes build-ml push wheelhouse
 
 help:
 	@echo "make run                                the whole analysis, from theory to limits"
 	@echo "make run-ph [INPUT_FILE_PH=...]         physics alone"
 	@echo "make run-ml DATA_FILE=... [INPUT_FILE_ML=...]  machine learning alone"
+	@echo "make sweep [SWEEP=...] [DATA_FILE=...]  settings of the training compared"
+	@echo "make mlflow-server                      a tracking server; use it with MLFLOW_TRACKING_URI=..."
 	@echo "make test                               all tests"
 	@echo "make test-images                        the images, and the workflow in them"
 	@echo "make validate MADGRAPH_DIR=...          the built-in generator against MadGraph"
@@ -44,19 +50,33 @@ help:
 	@echo "make push REGISTRY=... OWNER=...        images to a registry"
 	@echo "Variables: PROFILE=test|default|full|FILE WORKDIR=... CORES=... RUNTIME=native|docker|podman ARGS=..."
 
-run: $(VENV)/run.stamp
+# Tracked runs need MLflow's packages too.
+TRACKED = $(VENV)/$(if $(MLFLOW_TRACKING_URI),mlflow,run).stamp
+
+run: $(TRACKED)
 	@$(RUN) all $(OPTIONS) $(PH) $(ML)
 
 run-ph: $(VENV)/run.stamp
 	@$(RUN) ph $(OPTIONS) $(PH)
 
-run-ml: $(VENV)/run.stamp
+run-ml: $(TRACKED)
 	@$(RUN) ml $(OPTIONS) $(ML) --data-file "$(DATA_FILE)"
+
+sweep: $(VENV)/mlflow.stamp
+	@$(RUN) sweep $(OPTIONS) $(ML) --settings "$(SWEEP)" --data-file "$(or $(DATA_FILE),$(LAST_DATA))"
+
+# A database and files below .mlflow, where 'make sweep' writes too.
+mlflow-server: $(VENV)/mlflow.stamp
+	@mkdir -p .mlflow
+	@echo "http://127.0.0.1:$(MLFLOW_PORT): look at it, and 'make run MLFLOW_TRACKING_URI=http://127.0.0.1:$(MLFLOW_PORT)'"
+	@MLFLOW_DISABLE_TELEMETRY=true $(VENV)/bin/mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) \
+		--backend-store-uri "sqlite:///$(CURDIR)/.mlflow/mlflow.db" \
+		--artifacts-destination "$(CURDIR)/.mlflow/mlartifacts"
 
 yadage-run: run
 
 yadage-clean:
-	@rm -rf .yadage .yadage-ph .yadage-ml .yadage.failed .yadage-ph.failed .yadage-ml.failed
+	@rm -rf $(foreach half,.yadage .yadage-ph .yadage-ml .yadage-sweep,$(half) $(half).failed)
 
 test: $(VENV)/test.stamp
 	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not images" \

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from scripts import sweep
 from scripts.engine import containers, launch, parameters, tracking, workdir
 from scripts.engine.errors import Interrupted, RunFailed, UsageError
 from scripts.engine.launch import ROOT, Specification
@@ -45,7 +46,14 @@ TARGETS = {
         {"input_file_ml": "input_file"},
         {"plots": _PLOTS},
     ),
+    "sweep": Target(
+        Specification(ROOT / "workflow/sweep", "workflow.yml"),
+        ".yadage-sweep",
+        {"input_file_ml": "input_file"},
+        {},
+    ),
 }
+_SWEEP_STORE = f"sqlite:///{ROOT}/.mlflow/mlflow.db"
 
 
 def execute(
@@ -113,6 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             runtime=options.runtime,
             cores=options.cores,
         )
+        if options.target == "sweep":
+            _, metric = sweep.read(options.settings)
+            print(sweep.table(os.environ["MLFLOW_TRACKING_URI"], place, metric))
     except UsageError as error:
         return _report(error, 2)
     except (RunFailed, Interrupted) as error:
@@ -134,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run the physics and machine-learning workflows through yadage-run.",
     )
     add = parser.add_argument
-    add("target", choices=list(TARGETS), help="both workflows, or one half")
+    add("target", choices=list(TARGETS), help="both workflows, one half, or settings compared")
     add(
         "--profile",
         default="default",
@@ -155,6 +166,13 @@ def _parser() -> argparse.ArgumentParser:
     ):
         where = "relative to the current directory or inputs/ (default: from the profile)"
         add(f"--{name}", metavar="FILE", help=f"{what}, {where}")
+    add(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        default=ROOT / "inputs/sweeps/default.yml",
+        help="settings of the training to compare, for sweep alone (default: %(default)s)",
+    )
     add(
         "--cores",
         type=_positive,
@@ -189,13 +207,19 @@ def _cores() -> int:
 def _values(options: argparse.Namespace, target: Target, inputs: Path) -> dict[str, Any]:
     given = vars(options)
     files = {name: given.get(name) for name in parameters.FILES}
+    given_here = parameters.from_command_line(options.parameters, files, inputs)
+    if options.target == "sweep":
+        settings, _ = sweep.read(options.settings)
+        given_here["settings"] = parameters.Setting(settings, "--settings", ())
     values = parameters.merge(
         parameters.referenced(target.specification.path),
         parameters.read_profile(options.profile, inputs),
-        parameters.from_command_line(options.parameters, files, inputs),
+        given_here,
         target.rename,
     )
-    return tracking.resolve(values)
+    return tracking.resolve(
+        values, options.runtime, _SWEEP_STORE if options.target == "sweep" else ""
+    )
 
 
 def _check_inputs(target: str, values: Mapping[str, Any], runtime: str) -> None:

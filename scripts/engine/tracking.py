@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from scripts.engine.errors import UsageError
 from steps.interface.tracking import without_credentials
 
 VARIABLES = (
@@ -17,7 +18,7 @@ VARIABLES = (
 _SQLITE = "sqlite:///"
 
 
-def resolve(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def resolve(parameters: Mapping[str, Any], runtime: str, default: str = "") -> dict[str, Any]:
     """Return parameters that name the tracking server, if there is one, and no secret.
 
     A server comes from ``mlflow_server`` or else from ``MLFLOW_TRACKING_URI``; the user from
@@ -26,14 +27,26 @@ def resolve(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         parameters: Values of the workflow's parameters.
+        runtime: ``native``, or the engine of the steps' containers.
+        default: Server where none is named.
+
+    Raises:
+        UsageError: Steps in containers are to write to a database file.
     """
     result = dict(parameters)
     if "mlflow_server" not in result:
         return result
-    server = str(result["mlflow_server"] or os.environ.get("MLFLOW_TRACKING_URI", ""))
+    server = str(result["mlflow_server"] or os.environ.get("MLFLOW_TRACKING_URI", default))
     if server.startswith(_SQLITE):
+        if runtime != "native":
+            raise UsageError(
+                f"mlflow_server: {server}: containers cannot see this file; start a server "
+                "('make mlflow-server') or use RUNTIME=native"
+            )
         # Steps run in folders of their own.
-        server = _SQLITE + str(Path(server.removeprefix(_SQLITE)).absolute())
+        file = Path(server.removeprefix(_SQLITE)).absolute()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        server = _SQLITE + str(file)
     result["mlflow_server"] = without_credentials(server)
     result["mlflow_username"] = result["mlflow_username"] or os.environ.get("MLFLOW_USERNAME", "")
     if server:
