@@ -23,6 +23,7 @@ REGISTRY ?=
 OWNER ?= madminertool
 VERSION = $(shell cat VERSION)
 TAG ?= $(VERSION)
+COMMIT = $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 # Options of the build, for instance --network host or --no-cache.
 BUILD_ARGS ?=
 
@@ -120,7 +121,7 @@ build-ph: build-madminer
 	$(call build,ph,madminer-workflow-ph,$(FROM_OURS))
 
 build-ml: build-madminer
-	$(call build,ml,madminer-workflow-ml,$(FROM_OURS))
+	$(call build,ml,madminer-workflow-ml,$(FROM_OURS) --build-arg COMMIT=$(COMMIT))
 
 # With Delphes: make build-delphes, then
 # make build-ph-madgraph BUILD_ARGS='--build-arg DETECTOR_IMAGE=madminertool/madminer-delphes:TAG'.
@@ -148,10 +149,10 @@ push: build
 MANYLINUX = 2_28 2_27 2_26 2_24 2_17 2_12 2_5
 wheelhouse: $(VENV)/run.stamp
 	@$(VENV)/bin/python -m pip download --quiet --disable-pip-version-check --only-binary :all: \
-		--python-version 3.11 --dest docker/wheelhouse --constraint requirements/run.txt \
+		--python-version 3.11 --dest docker/wheelhouse --constraint requirements/mlflow.txt \
 		$(foreach v,$(MANYLINUX),--platform manylinux_$(v)_$$(uname -m)) \
 		--requirement requirements/base.in --requirement requirements/ph.in \
-		--requirement requirements/ml.in
+		--requirement requirements/ml.in --requirement requirements/tracking.in
 	@$(ENGINE) run --rm --network host --volume "$(CURDIR)/docker/wheelhouse:/wheelhouse" \
 		debian:bookworm-slim sh -c 'apt-get update -qq && apt-get install -qq --yes \
 		--no-install-recommends --download-only python3 python3-venv >/dev/null && \

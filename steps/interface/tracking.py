@@ -31,6 +31,10 @@ EXPERIMENTS = {
     "evaluating": "madminer-ml-eval",
 }
 
+# The user interface shows runs and losses, not the pages for language models.
+_MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
+# The user interface shows runs and losses, not the pages for language models.
+_MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 _PATIENCE = 8.0  # seconds for one call
 _BATCH_SECONDS = 1.0
 _LONGEST_PARAMETER = 500
@@ -246,7 +250,7 @@ class Record:
         found = self._client.get_experiment_by_name(name)
         if found is None:
             with contextlib.suppress(MlflowException):  # another workflow was faster
-                return self._client.create_experiment(name, _artifacts(uri, name))
+                return self._client.create_experiment(name, _artifacts(uri, name), _MODEL_TRAINING)
             found = self._client.get_experiment_by_name(name)
         return found.experiment_id
 

@@ -71,7 +71,7 @@ def _train(args: argparse.Namespace, record: tracking.Record) -> None:
     (folder / "training.yml").write_text(yaml.safe_dump(about, sort_keys=False))
     with atomic(args.output_dir / "Model.tar.gz") as path, tarfile.open(path, "w:gz") as archive:
         archive.add(folder, arcname=method)
-    record.metrics({"best_validation_loss": losses[:, 1].min()}, step=settings.num_epochs)
+    record.metrics({"best_validation_loss": losses[:, 1].min()})
     record.files([args.output_dir / "Model.tar.gz", folder / "training.yml"])
 
 
