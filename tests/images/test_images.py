@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import h5py
+import mlflow
 import numpy as np
 import pytest
 import yaml
@@ -127,7 +128,8 @@ def test_nothing_is_left_of_the_build(image: str) -> None:
 def test_versions_are_those_of_the_native_run() -> None:
     pinned = {
         line.split("==")[0].lower().replace("_", "-"): line.split("==")[1].split(";")[0].strip()
-        for line in (ROOT / "requirements/run.txt").read_text().splitlines()
+        for name in ("run", "mlflow")
+        for line in (ROOT / f"requirements/{name}.txt").read_text().splitlines()
         if "==" in line
     }
     for image in (PH, ML):
@@ -185,3 +187,28 @@ def test_runner_asks_for_missing_images() -> None:
     assert result.returncode == 2
     assert f"docker has no image {ML}; 'make build" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_steps_in_containers_are_tracked(
+    runs: dict[str, Path], tracking_server: str, tmp_path: Path
+) -> None:
+    """The image's own, smaller MLflow; the password comes with the environment alone."""
+    spec = yaml.safe_load((ROOT / "inputs/ml/input.yml").read_text())
+    spec |= {"methods": ["alice", "sally"], "plotting": {"all_methods": False}}
+    (tmp_path / "input.yml").write_text(yaml.safe_dump(spec))
+    data = runs["native"].parent / "workflow_ph/combine/data/combined_delphes.h5"
+    run(
+        *("ml", "--runtime", "docker", "--workdir", tmp_path / "run", "--data-file", data),
+        *("--input-file-ml", tmp_path / "input.yml"),
+        *("-p", "mlflow_args_s=n_samples_train=2000", "-p", "mlflow_args_t=num_epochs=2"),
+        MLFLOW_TRACKING_URI=tracking_server.replace("://", "://emmy:n0ether-s3cret@"),
+    )
+    client = mlflow.MlflowClient(tracking_server)
+    for name in ("madminer-ml-train", "madminer-ml-eval"):
+        experiment = client.get_experiment_by_name(name)
+        found = client.search_runs([experiment.experiment_id])
+        assert [r.info.status for r in found] == ["FINISHED"] * 2
+        assert all(r.data.tags["mlflow.source.git.commit"] for r in found)
+    assert all(len(client.get_run(r.info.run_id).inputs.model_inputs) == 1 for r in found)
+    files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert not [path for path in files if b"n0ether-s3cret" in path.read_bytes()]
