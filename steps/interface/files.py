@@ -29,6 +29,15 @@ def atomic(path: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def discard(*places: Path) -> None:
+    """Remove what an earlier attempt left: a step may run again in its work directory."""
+    for place in places:
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
+
+
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack the files of a tar archive below a folder.
 

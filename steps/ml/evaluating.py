@@ -18,7 +18,7 @@ from steps.inference.methods import Kind, kind
 from steps.inference.statistics import grid
 from steps.inference.truth import from_arrays
 from steps.interface import command, overrides, results, seeds, tracking
-from steps.interface.files import atomic, unpack
+from steps.interface.files import atomic, discard, unpack
 from steps.interface.inputs import MlInput, load_ml
 
 
@@ -38,6 +38,7 @@ def _evaluate(args: argparse.Namespace, record: tracking.Record) -> None:
     spec = load_ml(args.input_file)
     parameters = overrides.Evaluating.parse(args.overrides)
     models = args.output_dir / "models"
+    discard(models, *args.output_dir.glob("Results_*.tar.gz"))
     unpack(args.model_file, models)
     (folder,) = models.iterdir()
     about = yaml.safe_load((folder / "training.yml").read_text())

@@ -10,7 +10,7 @@ import yaml
 from steps.inference import samples
 from steps.interface import command, overrides, seeds, tracking
 from steps.interface.errors import InputError
-from steps.interface.files import atomic, sha256
+from steps.interface.files import atomic, discard, sha256
 from steps.interface.inputs import load_ml
 
 
@@ -27,6 +27,7 @@ def main() -> None:
 
 
 def _sample(args: argparse.Namespace, record: tracking.Record) -> None:
+    discard(args.output_dir / "data")
     spec = load_ml(args.input_file)
     parameters = overrides.Sampling.parse(args.overrides)
     origin = {

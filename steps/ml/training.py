@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from steps.inference import estimators
 from steps.interface import command, overrides, seeds, tracking
 from steps.interface.errors import InputError
-from steps.interface.files import atomic
+from steps.interface.files import atomic, discard
 from steps.interface.inputs import load_ml
 
 _EXAMPLE_SIZE = 5
@@ -34,6 +34,7 @@ def main() -> None:
 
 
 def _train(args: argparse.Namespace, record: tracking.Record) -> None:
+    discard(args.output_dir / "models")
     spec = load_ml(args.input_file)
     about = yaml.safe_load((args.sample_dir / "sample.yml").read_text())
     method = about["method"]

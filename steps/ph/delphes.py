@@ -14,7 +14,7 @@ from steps.events.objects import with_sums
 from steps.events.particles import Particles
 from steps.interface import command, seeds
 from steps.interface.errors import InputError
-from steps.interface.files import atomic
+from steps.interface.files import atomic, discard
 from steps.interface.inputs import PhInput, load_ph
 from steps.physics.detector import reconstruct
 
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--config-file", type=Path, required=True, help="MadMiner set-up")
     parser.add_argument("--events-dir", type=Path, required=True, help="events of one job")
     args = parser.parse_args()
-
+    discard(args.output_dir / "data")
     spec = load_ph(args.input_file)
     sample = particle_file.read(args.events_dir / "particles.h5")
     if spec.detector["backend"] == "parametrised":

@@ -10,7 +10,7 @@ from steps.events import madminer_file
 from steps.events.expressions import ExpressionError
 from steps.interface import command, plans, seeds
 from steps.interface.errors import InputError
-from steps.interface.files import atomic
+from steps.interface.files import atomic, discard
 from steps.interface.inputs import PhInput, load_ph
 from steps.physics import builtin, generator
 
@@ -25,7 +25,7 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="seed of the run")
     args = parser.parse_args()
-
+    discard(args.output_dir / "jobs")
     spec = load_ph(args.input_file)
     n_events = args.num_events or spec.generator["num_events"]
     if not 1 <= args.jobs <= n_events:
