@@ -163,6 +163,7 @@ wheelhouse: $(VENV)/run.stamp
 clean: yadage-clean
 	@rm -rf $(VENV)
 
+$(VENV)/mlflow.stamp: $(VENV)/run.stamp
 $(VENV)/test.stamp: requirements/mlflow.txt
 $(VENV)/%.stamp: requirements/%.txt requirements/run.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
