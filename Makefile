@@ -14,6 +14,10 @@ CORES ?=
 SWEEP ?= inputs/sweeps/default.yml
 LAST_DATA = .yadage/workflow_ph/combine/data/combined_delphes.h5
 MLFLOW_PORT ?= 5000
+# reana-client has an environment of its own.
+VENV_REANA ?= $(VENV)-reana
+REANA_FILE ?= reana.yaml
+REANA_WORKON ?= madminer-workflow
 # Further options of 'python -m scripts.run', for instance ARGS='-p num_events=20000 -p seed=2'.
 ARGS ?=
 
@@ -33,7 +37,7 @@ OPTIONS = --profile "$(PROFILE)" --runtime "$(RUNTIME)" --workdir "$(WORKDIR)" \
 PH = --input-file-ph "$(INPUT_FILE_PH)"
 ML = --input-file-ml "$(INPUT_FILE_ML)"
 
-.PHONY: help run run-ph run-ml sweep mlflow-server yadage-run yadage-clean test test-images check bench validate clean \
+.PHONY: help run run-ph run-ml reana-check reana-run reana-status reana-download sweep mlflow-server yadage-run yadage-clean test test-images check bench validate clean \
 	build build-madminer build-ph build-ph-madgraph build-delphes build-ml push wheelhouse
 
 help:
@@ -42,6 +46,7 @@ help:
 	@echo "make run-ml DATA_FILE=... [INPUT_FILE_ML=...]  machine learning alone"
 	@echo "make sweep [SWEEP=...] [DATA_FILE=...]  settings of the training compared"
 	@echo "make mlflow-server                      a tracking server; use it with MLFLOW_TRACKING_URI=..."
+	@echo "make reana-check reana-run reana-status reana-download   the same on a REANA cluster"
 	@echo "make test                               all tests"
 	@echo "make test-images                        the images, and the workflow in them"
 	@echo "make validate MADGRAPH_DIR=...          the built-in generator against MadGraph"
@@ -63,6 +68,22 @@ run-ph: $(VENV)/run.stamp
 run-ml: $(TRACKED)
 	@$(RUN) ml $(OPTIONS) $(ML) --data-file "$(DATA_FILE)"
 
+REANA = PYTHONPATH="$(CURDIR)" $(VENV_REANA)/bin/python -m scripts.reana
+REANA_OPTIONS = --name "$(REANA_WORKON)" --file "$(REANA_FILE)"
+
+# REANA_SERVER_URL and REANA_ACCESS_TOKEN come from the environment.
+reana-check: $(VENV_REANA)/reana.stamp
+	@$(REANA) check
+
+reana-run: $(VENV_REANA)/reana.stamp
+	@$(REANA) run $(REANA_OPTIONS) $(ARGS)
+
+reana-status: $(VENV_REANA)/reana.stamp
+	@$(REANA) status $(REANA_OPTIONS)
+
+reana-download: $(VENV_REANA)/reana.stamp
+	@$(REANA) download $(REANA_OPTIONS) --workdir "$(WORKDIR)"
+
 sweep: $(VENV)/mlflow.stamp
 	@$(RUN) sweep $(OPTIONS) $(ML) --settings "$(SWEEP)" --data-file "$(or $(DATA_FILE),$(LAST_DATA))"
 
@@ -79,8 +100,9 @@ yadage-run: run
 yadage-clean:
 	@rm -rf $(foreach half,.yadage .yadage-ph .yadage-ml .yadage-sweep,$(half) $(half).failed)
 
-test: $(VENV)/test.stamp
-	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not images" \
+# REANA is tested with its own client.
+test: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp
+	@VENV_REANA="$(abspath $(VENV_REANA))" OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not images" \
 		-n auto --dist loadfile --no-loadscope-reorder
 
 test-images: $(VENV)/test.stamp
@@ -161,7 +183,13 @@ wheelhouse: $(VENV)/run.stamp
 	@du -sh docker/wheelhouse
 
 clean: yadage-clean
-	@rm -rf $(VENV)
+	@rm -rf $(VENV) $(VENV_REANA)
+
+$(VENV_REANA)/reana.stamp: requirements/reana.txt
+	@echo "installing reana-client into $(VENV_REANA) (once; a minute or two)"
+	@test -x $(VENV_REANA)/bin/python || $(PYTHON) -m venv $(VENV_REANA)
+	@$(VENV_REANA)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 $(VENV)/mlflow.stamp: $(VENV)/run.stamp
 $(VENV)/test.stamp: requirements/mlflow.txt

@@ -8,6 +8,7 @@ import yaml
 
 from scripts.engine.errors import RunFailed, UsageError
 from steps.interface import overrides, tracking
+from steps.interface.addresses import without_credentials
 from steps.interface.errors import InputError
 
 _LOWER_IS_BETTER = ("held_out_loss", "wall_time")
@@ -68,7 +69,7 @@ def table(uri: str, workdir: Path, metric: str) -> str:
         max_results=10_000,
     )
     if not runs:
-        raise RunFailed(f"{tracking.without_credentials(uri)}: no runs of this sweep were tracked")
+        raise RunFailed(f"{without_credentials(uri)}: no runs of this sweep were tracked")
     if not any(metric in found.data.metrics for found in runs):
         known = ", ".join(sorted(runs[0].data.metrics))
         raise RunFailed(f"metric: {metric}: none of {known}")

@@ -23,6 +23,7 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from steps.interface.addresses import without_credentials
 from steps.interface.files import sha256
 
 EXPERIMENTS = {
@@ -55,11 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tracking URI, a server or sqlite:///FILE; empty for none",
     )
     parser.add_argument("--mlflow-username", default="", help="user whom runs belong to")
-
-
-def without_credentials(uri: str) -> str:
-    """Return a tracking URI that may be shown: without user, password and query."""
-    return re.sub(r"(?<=://)(?!/).*@|\?.*", "", uri)
 
 
 class Record:

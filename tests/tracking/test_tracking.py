@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from tracking_service import PASSWORD, PLAIN, ROOT, USER, Line, call
 
 from steps.inference import estimators
+from steps.interface.addresses import without_credentials
 from steps.interface.files import sha256, unpack
-from steps.interface.tracking import EXPERIMENTS, without_credentials
+from steps.interface.tracking import EXPERIMENTS
 
 pytestmark = pytest.mark.workflow
 METHODS = ("alice", "alices", "sally")
