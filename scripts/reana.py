@@ -48,6 +48,7 @@ def run(name: str, file: str, parameters: Sequence[str]) -> None:
         if parameter.partition("=")[0] not in known:
             raise Refused(f"-p {parameter}: not a parameter of {file}; known: {', '.join(known)}")
     options = [*_tracking(known), *parameters]
+    _client("ping")
     output = _client("create", "--name", name, "--file", file, capture=True)
     found = re.search(rf"^{re.escape(name)}\.\d+$", output, flags=re.MULTILINE)
     number = found[0] if found else name
