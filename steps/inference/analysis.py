@@ -11,6 +11,8 @@ from madminer.limits import AsymptoticLimits  # isort: skip
 
 # Larger than any file: histograms shall use every event of the training partition.
 _ALL_EVENTS = 10**9
+# Events times parameter points held at once: some hundreds of MB, however large the file.
+_MOST_NUMBERS = 50_000_000
 _SALLINO_BINS = 25
 _EMPTY = 1e-9
 
@@ -60,10 +62,15 @@ class Analysis:
 
     def from_log_ratio(self, evaluate: Callable[[NDArray, NDArray], NDArray]) -> NDArray:
         """Return the kinematic log likelihood given a function (x, points) -> log r (n_grid, n)."""
-        log_r = evaluate(self.x, self.points)
-        # Morphing can give an event a negative weight; there the ratio has no logarithm.
-        log_r[:, ~np.isfinite(log_r).all(axis=0)] = 0.0
-        return self.n_expected * log_r @ self.weights
+        total = np.zeros(len(self.points))
+        batch = max(1, _MOST_NUMBERS // len(self.points))
+        for start in range(0, len(self.x), batch):
+            events = slice(start, start + batch)
+            log_r = evaluate(self.x[events], self.points)
+            # Morphing can give an event a negative weight; there the ratio has no logarithm.
+            log_r[:, ~np.isfinite(log_r).all(axis=0)] = 0.0
+            total += log_r @ self.weights[events]
+        return self.n_expected * total
 
     def from_histogram(self, variables: Sequence[str]) -> NDArray:
         """Return the kinematic log likelihood of histograms of observables."""
@@ -119,6 +126,7 @@ class Analysis:
         return self.n_expected * log_r
 
     def _madminer(self, mode: str, **options: object) -> NDArray:
+        n_events = min(self._n_histogram, self._limits.n_samples)
         luminosity = 1.0 / self._limits._calculate_xsecs([self._theta_true])[0]
         _, _, _, log_r, _, _ = self._limits.expected_limits(
             mode=mode,
@@ -130,7 +138,7 @@ class Analysis:
             test_split=self._test_split,
             n_histo_toys=self._n_histogram,
             n_binning_toys=self._n_histogram,
-            histo_theta_batchsize=len(self.points),
+            histo_theta_batchsize=min(len(self.points), max(1, _MOST_NUMBERS // n_events)),
             sample_only_from_closest_benchmark=False,
             return_histos=False,
             **options,
