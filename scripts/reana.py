@@ -43,17 +43,22 @@ def run(name: str, file: str, parameters: Sequence[str]) -> None:
         parameters: Workflow parameters, ``NAME=VALUE``.
     """
     content = yaml.safe_load((ROOT / file).read_text())
-    known = content["inputs"]["parameters"]
-    for parameter in parameters:
-        if parameter.partition("=")[0] not in known:
-            raise Refused(f"-p {parameter}: not a parameter of {file}; known: {', '.join(known)}")
-    options = [*_tracking(known), *parameters]
+    values = content["inputs"]["parameters"]
+    for parameter in [*_tracking(values), *parameters]:
+        key, _, value = parameter.partition("=")
+        if key not in values:
+            raise Refused(f"-p {parameter}: not a parameter of {file}; known: {', '.join(values)}")
+        values[key] = value
     _client("ping")
-    output = _client("create", "--name", name, "--file", file, capture=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        # The client's own option for parameters takes no value with '=' in it.
+        changed = Path(scratch) / file
+        changed.write_text(yaml.safe_dump(content, sort_keys=False))
+        output = _client("create", "--name", name, "--file", str(changed), capture=True)
     found = re.search(rf"^{re.escape(name)}\.\d+$", output, flags=re.MULTILINE)
     number = found[0] if found else name
     _client("upload", "--workflow", number)
-    _client("start", "--workflow", number, *(x for p in options for x in ("--parameter", p)))
+    _client("start", "--workflow", number)
     print(f"{number}: 'make reana-status' watches it, 'make reana-download' gets the results")
 
 

@@ -11,8 +11,8 @@ from madminer.limits import AsymptoticLimits  # isort: skip
 
 # Larger than any file: histograms shall use every event of the training partition.
 _ALL_EVENTS = 10**9
-# Events times parameter points held at once: some hundreds of MB, however large the file.
-_MOST_NUMBERS = 50_000_000
+# Events times parameter points held at once; MadMiner makes some ten copies of 8 bytes each.
+_MOST_NUMBERS = 10_000_000
 _SALLINO_BINS = 25
 _EMPTY = 1e-9
 
