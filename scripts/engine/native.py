@@ -92,13 +92,31 @@ def _run(command: str, script: str, folder: Path, log) -> int:
             errors="replace",
             process_group=0,
         )
-    with process.stdout:
+    with process.stdout, _guarded(process.pid):
         try:
             for line in process.stdout:
                 log.info("%s", line.rstrip())
             return process.wait()
         finally:
             _stop(process)
+
+
+@contextlib.contextmanager
+def _guarded(group: int) -> Iterator[None]:
+    """Let a process group not outlive this process, also when this one is killed."""
+    guard = subprocess.Popen(
+        ["sh", "-c", f"read _ || kill -9 -{group}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        with guard.stdin:
+            guard.kill()
+            guard.wait()
 
 
 def _environment() -> dict[str, str]:
