@@ -5,6 +5,8 @@ VENV ?= .venv
 
 PROFILE ?= default
 RUNTIME ?= native
+# celery: on the machines where 'make worker' runs, with the Redis server CELERY_BROKER.
+BACKEND ?= multiproc
 WORKDIR ?=
 INPUT_FILE_PH ?=
 INPUT_FILE_ML ?=
@@ -32,12 +34,12 @@ COMMIT = $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/
 BUILD_ARGS ?=
 
 RUN = $(VENV)/bin/python -m scripts.run
-OPTIONS = --profile "$(PROFILE)" --runtime "$(RUNTIME)" --workdir "$(WORKDIR)" \
+OPTIONS = --profile "$(PROFILE)" --runtime "$(RUNTIME)" --backend "$(BACKEND)" --workdir "$(WORKDIR)" \
 	$(if $(CORES),--cores "$(CORES)") $(ARGS)
 PH = --input-file-ph "$(INPUT_FILE_PH)"
 ML = --input-file-ml "$(INPUT_FILE_ML)"
 
-.PHONY: help run run-ph run-ml reana-check reana-run reana-status reana-download sweep mlflow-server yadage-run yadage-clean test test-images check bench validate clean \
+.PHONY: help run run-ph run-ml worker reana-check reana-run reana-status reana-download sweep mlflow-server yadage-run yadage-clean test test-images check bench validate clean \
 	build build-madminer build-ph build-ph-madgraph build-delphes build-ml push wheelhouse
 
 help:
@@ -47,6 +49,7 @@ help:
 	@echo "make sweep [SWEEP=...] [DATA_FILE=...]  settings of the training compared"
 	@echo "make mlflow-server                      a tracking server; use it with MLFLOW_TRACKING_URI=..."
 	@echo "make reana-check reana-run reana-status reana-download   the same on a REANA cluster"
+	@echo "make worker CELERY_BROKER=... [CORES=...]  run steps of 'make run BACKEND=celery CELERY_BROKER=...'"
 	@echo "make test                               all tests"
 	@echo "make test-images                        the images, and the workflow in them"
 	@echo "make validate MADGRAPH_DIR=...          the built-in generator against MadGraph"
@@ -56,17 +59,22 @@ help:
 	@echo "make push REGISTRY=... OWNER=...        images to a registry"
 	@echo "Variables: PROFILE=test|default|full|FILE WORKDIR=... CORES=... RUNTIME=native|docker|podman ARGS=..."
 
-# Tracked runs need MLflow's packages too.
+# Tracked runs need MLflow's packages too, runs on other machines Celery's.
+CELERY = $(if $(filter celery,$(BACKEND)),$(VENV)/celery.stamp)
 TRACKED = $(VENV)/$(if $(MLFLOW_TRACKING_URI),mlflow,run).stamp
 
-run: $(TRACKED)
+run: $(TRACKED) $(CELERY)
 	@$(RUN) all $(OPTIONS) $(PH) $(ML)
 
-run-ph: $(VENV)/run.stamp
+run-ph: $(VENV)/run.stamp $(CELERY)
 	@$(RUN) ph $(OPTIONS) $(PH)
 
-run-ml: $(TRACKED)
+run-ml: $(TRACKED) $(CELERY)
 	@$(RUN) ml $(OPTIONS) $(ML) --data-file "$(DATA_FILE)"
+
+# On each machine that shares this folder and the work directory; CELERY_BROKER as for the run.
+worker: $(VENV)/celery.stamp
+	@$(VENV)/bin/python -m scripts.worker $(if $(CORES),--cores "$(CORES)")
 
 REANA = PYTHONPATH="$(CURDIR)" $(VENV_REANA)/bin/python -m scripts.reana
 REANA_OPTIONS = --name "$(REANA_WORKON)" --file "$(REANA_FILE)"
@@ -84,7 +92,7 @@ reana-status: $(VENV_REANA)/reana.stamp
 reana-download: $(VENV_REANA)/reana.stamp
 	@$(REANA) download $(REANA_OPTIONS) --workdir "$(WORKDIR)"
 
-sweep: $(VENV)/mlflow.stamp
+sweep: $(VENV)/mlflow.stamp $(CELERY)
 	@$(RUN) sweep $(OPTIONS) $(ML) --settings "$(SWEEP)" --data-file "$(or $(DATA_FILE),$(LAST_DATA))"
 
 # A database and files below .mlflow, where 'make sweep' writes too.
@@ -191,8 +199,8 @@ $(VENV_REANA)/reana.stamp: requirements/reana.txt
 	@$(VENV_REANA)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-$(VENV)/mlflow.stamp: $(VENV)/run.stamp
-$(VENV)/test.stamp: requirements/mlflow.txt
+$(VENV)/mlflow.stamp $(VENV)/celery.stamp: $(VENV)/run.stamp
+$(VENV)/test.stamp: requirements/mlflow.txt requirements/celery.txt
 $(VENV)/%.stamp: requirements/%.txt requirements/run.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is older than Python 3.11; set PYTHON=..."; exit 2; }

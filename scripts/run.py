@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scripts import sweep
-from scripts.engine import containers, launch, parameters, tracking, workdir
+from scripts.engine import broker, containers, launch, parameters, tracking, workdir
 from scripts.engine.errors import Interrupted, RunFailed, UsageError
 from scripts.engine.launch import ROOT, Specification
 
@@ -63,6 +63,7 @@ def execute(
     place: Path,
     inputs: Path,
     runtime: str = "native",
+    backend: str = "multiproc",
     cores: int = 1,
 ) -> None:
     """Run a workflow in a work directory whose earlier content survives everything but success.
@@ -73,6 +74,7 @@ def execute(
         place: Work directory, absolute and without symbolic links.
         inputs: Folder of the user's inputs.
         runtime: ``native`` runs steps as plain processes, ``docker`` or ``podman`` in containers.
+        backend: ``multiproc`` runs steps on this machine, ``celery`` on those with a worker.
         cores: Number of steps that run at the same time.
 
     Raises:
@@ -93,6 +95,7 @@ def execute(
                     place,
                     inputs=inputs,
                     runtime=runtime,
+                    backend=backend,
                     cores=cores,
                     lock=lock,
                 )
@@ -111,6 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         values = _values(options, target, inputs)
         _check_inputs(options.target, values, options.runtime)
         _keep_apart(values, place)
+        if options.backend == "celery":
+            _check_workers(options.runtime)
         if options.runtime != "native":
             containers.check(options.runtime, target.specification.path)
         execute(
@@ -119,6 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             place=place,
             inputs=inputs,
             runtime=options.runtime,
+            backend=options.backend,
             cores=options.cores,
         )
         if options.target == "sweep":
@@ -159,6 +165,12 @@ def _parser() -> argparse.ArgumentParser:
         default="native",
         help="run steps as plain processes or in their container images (default: %(default)s)",
     )
+    add(
+        "--backend",
+        choices=launch.BACKENDS,
+        default="multiproc",
+        help=f"run steps here, or on workers at ${broker.VARIABLE} (default: %(default)s)",
+    )
     for name, what in (
         ("input-file-ph", "physics input file"),
         ("input-file-ml", "machine-learning input file"),
@@ -173,13 +185,7 @@ def _parser() -> argparse.ArgumentParser:
         default=ROOT / "inputs/sweeps/default.yml",
         help="settings of the training to compare, for sweep alone (default: %(default)s)",
     )
-    add(
-        "--cores",
-        type=_positive,
-        metavar="N",
-        default=_cores(),
-        help="steps that run at the same time (default: %(default)s)",
-    )
+    add_cores(parser)
     add(
         "-p",
         dest="parameters",
@@ -189,6 +195,17 @@ def _parser() -> argparse.ArgumentParser:
         help="workflow parameter, over that of the profile; may be repeated",
     )
     return parser
+
+
+def add_cores(parser: argparse.ArgumentParser) -> None:
+    """Let a command line say how many steps run at the same time."""
+    parser.add_argument(
+        "--cores",
+        type=_positive,
+        metavar="N",
+        default=_cores(),
+        help="steps that run at the same time (default: %(default)s)",
+    )
 
 
 def _positive(text: str) -> int:
@@ -243,6 +260,12 @@ def _check_inputs(target: str, values: Mapping[str, Any], runtime: str) -> None:
         raise UsageError(str(error)) from None
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
+
+
+def _check_workers(runtime: str) -> None:
+    if runtime != "native":
+        raise UsageError("BACKEND=celery runs steps as plain processes; use RUNTIME=native")
+    broker.check()
 
 
 def _keep_apart(values: Mapping[str, Any], place: Path) -> None:

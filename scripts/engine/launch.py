@@ -18,6 +18,7 @@ from scripts.engine.workdir import YADAGE_LOG
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIMES = ("native", *containers.ENGINES)
+BACKENDS = ("multiproc", "celery")
 
 # Seconds between two looks of Yadage at its graph, each of which takes it about 0.1 s.
 _TICK = 0.5
@@ -46,6 +47,7 @@ def run(
     *,
     inputs: Path,
     runtime: str,
+    backend: str,
     cores: int,
     lock: int,
 ) -> None:
@@ -57,7 +59,8 @@ def run(
         workdir: Existing, empty directory.
         inputs: The inputs folder, which containers see at its own path.
         runtime: One of ``RUNTIMES``.
-        cores: Number of steps that run at the same time.
+        backend: One of ``BACKENDS``.
+        cores: Number of steps that run at the same time; Celery's workers have their own.
         lock: File descriptor that stays open as long as any process of the run lives.
 
     Raises:
@@ -65,7 +68,8 @@ def run(
     """
     init = workdir / "parameters.yml"
     init.write_text(yaml.safe_dump(dict(parameters), sort_keys=False, allow_unicode=True))
-    plugins = ["--plugins", "scripts.engine.native"] if runtime == "native" else []
+    plugin = "cluster" if backend == "celery" else "native"
+    plugins = ["--plugins", f"scripts.engine.{plugin}"] if runtime == "native" else []
     command = [
         _program("yadage-run"),
         f"local:{workdir}",
@@ -75,15 +79,25 @@ def run(
         *["-d", f"initdir={inputs}"],
         # Yadage would take strings for names of files, and '' for that of the inputs folder.
         *["-w", "relative=false", "-w", "discover=false"],
-        *["-b", f"multiproc:{cores}", "-u", str(_TICK)],
+        *["-b", f"multiproc:{cores}" if backend == "multiproc" else backend, "-u", str(_TICK)],
         # Predicting results before steps ran costs Yadage a whole core with some tens of steps.
         *["-o", "disable_prepub=true"],
         *plugins,
     ]
     log = workdir / YADAGE_LOG
     environment = _environment(runtime, parameters, inputs)
-    if _wait(command, environment, log, lock):
-        raise RunFailed(_last_error(log))
+    with _workers(workdir) if backend == "celery" else contextlib.nullcontext({}) as more:
+        if _wait(command, environment | more, log, lock):
+            raise RunFailed(_last_error(log))
+
+
+@contextlib.contextmanager
+def _workers(workdir: Path) -> Iterator[dict[str, str]]:
+    """Let workers run steps; yields the environment variables that make ``yadage-run`` ask them."""
+    from scripts.engine import cluster, leases
+
+    with leases.run(workdir) as this:
+        yield dict(zip(cluster.VARIABLES, this, strict=True))
 
 
 def _program(name: str) -> str:
