@@ -10,13 +10,13 @@ Feature: Log messages
 
     Scenario: The detector has selected events
         When the workflow is finished
-        Then the job logs for the "delphes" step should contain "events"
+        Then the job logs for the "delphes_0" step should contain "events"
 
     Scenario: The networks have been compared to the truth
         When the workflow is finished
         Then the job logs for the "reference" step should contain "events expected at the true point"
-        And the job logs for the "training" step should contain "validation loss"
-        And the job logs for the "evaluating" step should contain "closure/correlation"
+        And the job logs for the "training_0" step should contain "validation loss"
+        And the job logs for the "evaluating_0" step should contain "closure/correlation"
 
     Scenario: Limits have been set
         When the workflow is finished

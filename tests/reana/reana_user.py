@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 TOKEN = "t0ken-of-emmy"
 REANA = Path(os.environ.get("VENV_REANA", ROOT / ".venv-reana")).absolute()
 SMALL = (
-    *("-p", "num_events=300", "-p", "num_procs_per_job=2"),
+    *("-p", "num_events=300", "-p", "num_procs_per_job=1"),
     *("-p", "'mlflow_args_s=n_samples_train=2000'"),
     *("-p", "'mlflow_args_t=num_epochs=2 batch_size=500'"),
 )
