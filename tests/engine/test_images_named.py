@@ -20,7 +20,8 @@ def test_steps_name_the_image_of_this_version(half):
     environment = steps.pop("environment")
     assert environment["image"] == f"madminertool/madminer-workflow-{half}"
     assert environment["imagetag"] == VERSION
-    assert all(step["environment"] == environment for step in steps.values())
+    for step in (step for step in steps.values() if "process" in step):
+        assert environment.items() <= step["environment"].items()
 
 
 @pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.parent.name)
