@@ -134,3 +134,12 @@ def test_sallino_limits_contain_the_truth(toy, train, truth):
     found = limits(log_likelihood, 2)
     nearest = int(np.argmin(np.abs(POINTS - truth).sum(axis=1)))
     assert found.p_values[nearest] > 0.32
+
+
+def test_batches_of_events_change_nothing(toy, analysis, monkeypatch):
+    def evaluate(x, points):
+        return np.stack([toy.log_ratio(x, point) for point in points])
+
+    whole = analysis.from_log_ratio(evaluate)
+    monkeypatch.setattr("steps.inference.analysis._MOST_NUMBERS", 1000 * len(POINTS))
+    np.testing.assert_allclose(analysis.from_log_ratio(evaluate), whole, rtol=1e-9)

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from steps.inference import estimators
@@ -169,3 +170,17 @@ def test_same_seed_same_results_of_the_stages(nine, small, chain):
     assert first.keys() == second.keys()
     for name, array in first.items():
         np.testing.assert_array_equal(array, second[name], err_msg=name)
+
+
+@pytest.mark.parametrize("method", ["carl", "scandal", "sally"])
+def test_exported_network_is_the_estimator(small, train, method):
+    model, _, sample = train(small, method, 1000, num_epochs=1)
+    columns = estimators.Network.columns(method, sample)[:20]
+    with torch.no_grad():
+        found = estimators.Network(model)(torch.tensor(columns)).numpy()
+    if method == "sally":
+        expected = estimators.score(model, sample["x"][:20], 2)
+    else:
+        pairs = zip(sample["x"][:20], sample["theta"][:20], strict=True)
+        expected = [estimators.log_ratio(model, x[None], theta[None])[0] for x, theta in pairs]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -46,9 +46,21 @@ def test_values_survive(batch_size, alpha, num_epochs):
     assert type(parsed.alpha) is float
 
 
+def test_networks_are_those_of_the_input_file_unless_overridden():
+    section = {"hidden_layers": [64], "activation": "tanh", "learning_rate": 0.01}
+    settings = Training.parse("hidden_layers=20,10 alpha=2").over(section)
+    assert settings["hidden_layers"] == [20, 10]
+    assert (settings["activation"], settings["learning_rate"]) == ("tanh", 0.01)
+    assert settings["alpha"] == 2
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "named"),
     [
+        (Training, "hidden_layers=64,,64", "hidden_layers=64,,64: units"),
+        (Training, "hidden_layers=0", "units"),
+        (Training, "activation=magic", "tanh, relu, elu, sigmoid"),
+        (Training, "learning_rate=0", "positive"),
         (Training, "epochs=3", "num_epochs"),
         (Training, "num_epochs", "num_epochs"),
         (Training, "num_epochs=", "num_epochs"),
