@@ -47,6 +47,9 @@ def _work(cores: int) -> None:
     # Celery keeps root from pickled messages, but any message is a command (docs/celery.md).
     os.environ.setdefault("C_FORCE_ROOT", "1")
     warnings.simplefilter("ignore", SecurityWarning)
+    # Who started the run is told of a step's failure.
+    for logger in ("celery.app.trace", "celery.worker.request"):
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
     name = f"{os.getpid()}@%h"
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "ERROR"]
     print(f"{cores} steps at a time from {broker.shown()}; Ctrl-C stops after the running ones")

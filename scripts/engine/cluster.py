@@ -7,8 +7,6 @@ to another worker, and the run ends when no worker is left.
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -52,6 +50,7 @@ app.conf.update(
         "socket_timeout": 10.0,
         "socket_connect_timeout": 5.0,
     },
+    task_publish_retry_policy={"max_retries": 20, "interval_step": 0.5, "interval_max": 1.0},
     redis_socket_timeout=10.0,
     redis_socket_connect_timeout=5.0,
     result_backend_transport_options={"retry_policy": {"max_retries": 5}},
@@ -60,7 +59,7 @@ app.conf.update(
 
 @dataclass
 class _Step:
-    work: Callable[[], Any]
+    work: partial
     attempts: int = 1
     started: bool = False
     well: float = 0.0
@@ -84,28 +83,43 @@ class Backend(CeleryBackend):
         self.patience = float(os.environ.get("CELERY_PATIENCE", "60"))
         self.client = leases.connect()
         self.steps: dict[CeleryProxy, _Step] = {}
-        self.looked = self.answered = time.monotonic()
+        self.looked = self.answered = self.heard = time.monotonic()
 
     def submit_callable(self, work: partial) -> CeleryProxy:
         """Queue a step."""
         metadata = work.keywords["metadata"] | {METADATA: list(self.run)}
         work = partial(work, metadata=metadata)
-        with _explained():
+        try:
             proxy = super().submit_callable(work)
+        except (RedisError, OperationalError) as error:
+            raise RunFailed(broker.silent(error)) from None
         self.steps[proxy] = _Step(work, well=time.monotonic())
         return proxy
 
     def ready(self, proxy: CeleryProxy) -> bool:
         """Whether a step has ended; looks after all of them on occasion."""
-        with _explained():
+        if proxy not in self.steps:
+            return True
+        try:
             if time.monotonic() - self.looked > _LOOK:
                 self._look()
-            if not super().ready(proxy):
+            done = self._ended(proxy)
+        except (RedisError, OperationalError) as error:
+            # It may come back, for instance after a restart.
+            if time.monotonic() - self.heard < leases.LIFE:
                 return False
-            if isinstance(proxy.proxy.result, WorkerLostError):
-                self._again(proxy, self.steps[proxy])
-                return False
-        self.steps.pop(proxy, None)
+            raise RunFailed(broker.silent(error)) from None
+        self.heard = time.monotonic()
+        return done
+
+    def _ended(self, proxy: CeleryProxy) -> bool:
+        if not super().ready(proxy):
+            return False
+        # The latter is what a step raises that must not go on.
+        if isinstance(proxy.proxy.result, WorkerLostError | SystemExit):
+            self._again(proxy, self.steps[proxy])
+            return False
+        del self.steps[proxy]
         return True
 
     def _look(self) -> None:
@@ -148,14 +162,6 @@ class Backend(CeleryBackend):
         with log.open("a") as file:
             file.write(f"warning: {step.label}: its worker was lost; another one does it again\n")
         self.steps[proxy] = _Step(step.work, step.attempts + 1, well=time.monotonic())
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except (RedisError, OperationalError) as error:
-        raise RunFailed(broker.silent(error)) from None
 
 
 @backend("celery")

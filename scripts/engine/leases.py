@@ -117,9 +117,10 @@ def _wait(client: redis.Redis, run: Run) -> bool:
 
 
 def give_up(client: redis.Redis, run: Run, task: str) -> None:
-    """Keep a task from starting, should it still be somewhere."""
+    """Keep a task from starting or going on, should it still be somewhere."""
     client.sadd(run.lost, task)
     client.expire(run.lost, _DAY)
+    client.delete(run.step(task))
 
 
 @contextlib.contextmanager

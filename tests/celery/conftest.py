@@ -37,11 +37,16 @@ class Broker:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        self.folder = folder
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, without anything in it."""
         self.process = subprocess.Popen(
             ["redis-server", "--port", str(self.port), "--bind", "0.0.0.0", "--save", ""],
-            stdout=(folder / "redis.log").open("w"),
+            stdout=(self.folder / "redis.log").open("w"),
             stdin=subprocess.DEVNULL,
-            cwd=folder,
+            cwd=self.folder,
         )
         self.client = redis.Redis(port=self.port)
         wait_for(self._answers)

@@ -148,6 +148,19 @@ def test_without_any_worker_the_run_ends(toy, broker: Broker, machines) -> None:
     assert (toy.workdir / "result").read_text() == "earlier"
 
 
+def test_server_may_restart_with_nothing_in_it(toy, broker: Broker, machines) -> None:
+    command = f"test $N -gt 1 || test -e pid || {STUCK}; echo $N > result"
+    run = start(toy, broker, "-p", f"command={command}")
+    wait_for(lambda: len(pids(toy.workdir)) == 2)
+    steps = pids(toy.workdir)
+    broker.stop()
+    broker.start()
+    wait_for(lambda: not any(map(is_alive, steps)))
+    _, text = run.communicate(timeout=90)
+    assert run.returncode == 0, text
+    assert len(list(toy.workdir.glob("many_*/result"))) == 4
+
+
 def test_without_server_the_run_ends(toy, broker: Broker, machines) -> None:
     toy.earlier_results()
     run = start(toy, broker, "-p", f"command={STUCK}")
