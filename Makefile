@@ -113,11 +113,12 @@ test: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp
 	@VENV_REANA="$(abspath $(VENV_REANA))" OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not images" \
 		-n auto --dist loadfile --no-loadscope-reorder
 
-test-images: $(VENV)/test.stamp
+test-images: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp
 	@tests/images/host.sh start; status=$$?; \
 	if [ $$status = 3 ]; then echo "1 skipped: the images were not tested"; exit 0; fi; \
 	[ $$status = 0 ] && PATH="$(abspath $(VENV))/bin:$$PATH" \
-		$(VENV)/bin/python -m pytest -m images tests/images; status=$$?; \
+		VENV_REANA="$(abspath $(VENV_REANA))" \
+		$(VENV)/bin/python -m pytest -m images tests/images tests/reana; status=$$?; \
 	tests/images/host.sh stop; exit $$status
 
 check: $(VENV)/test.stamp
