@@ -127,9 +127,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             backend=options.backend,
             cores=options.cores,
         )
-        if options.target == "sweep":
-            _, metric = sweep.read(options.settings)
-            print(sweep.table(os.environ["MLFLOW_TRACKING_URI"], place, metric))
     except UsageError as error:
         return _report(error, 2)
     except (RunFailed, Interrupted) as error:
@@ -140,6 +137,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except OSError as error:
         return _report(error, 1)
+    if options.target == "sweep":
+        try:
+            print(sweep.table(os.environ["MLFLOW_TRACKING_URI"], place, options.settings))
+        except RunFailed as error:
+            return _report(error, 1)
     for what, below in target.results.items():
         print(f"{what + ':':10} {_shown(place / below)}")
     return 0
@@ -226,8 +228,7 @@ def _values(options: argparse.Namespace, target: Target, inputs: Path) -> dict[s
     files = {name: given.get(name) for name in parameters.FILES}
     given_here = parameters.from_command_line(options.parameters, files, inputs)
     if options.target == "sweep":
-        settings, _ = sweep.read(options.settings)
-        given_here["settings"] = parameters.Setting(settings, "--settings", ())
+        given_here["settings"] = parameters.Setting(sweep.read(options.settings), "--settings", ())
     values = parameters.merge(
         parameters.referenced(target.specification.path),
         parameters.read_profile(options.profile, inputs),
@@ -235,7 +236,9 @@ def _values(options: argparse.Namespace, target: Target, inputs: Path) -> dict[s
         target.rename,
     )
     return tracking.resolve(
-        values, options.runtime, _SWEEP_STORE if options.target == "sweep" else ""
+        values,
+        here=options.runtime == "native" and options.backend == "multiproc",
+        default=_SWEEP_STORE if options.target == "sweep" else "",
     )
 
 

@@ -18,7 +18,7 @@ VARIABLES = (
 _SQLITE = "sqlite:///"
 
 
-def resolve(parameters: Mapping[str, Any], runtime: str, default: str = "") -> dict[str, Any]:
+def resolve(parameters: Mapping[str, Any], *, here: bool, default: str = "") -> dict[str, Any]:
     """Return parameters that name the tracking server, if there is one, and no secret.
 
     A server comes from ``mlflow_server`` or else from ``MLFLOW_TRACKING_URI``; the user from
@@ -27,21 +27,21 @@ def resolve(parameters: Mapping[str, Any], runtime: str, default: str = "") -> d
 
     Args:
         parameters: Values of the workflow's parameters.
-        runtime: ``native``, or the engine of the steps' containers.
+        here: Whether steps are processes of this machine, which see its files.
         default: Server where none is named.
 
     Raises:
-        UsageError: Steps in containers are to write to a database file.
+        UsageError: Steps elsewhere are to write to a database file.
     """
     result = dict(parameters)
     if "mlflow_server" not in result:
         return result
     server = str(result["mlflow_server"] or os.environ.get("MLFLOW_TRACKING_URI", default))
     if server.startswith(_SQLITE):
-        if runtime != "native":
+        if not here:
             raise UsageError(
-                f"mlflow_server: {server}: containers cannot see this file; start a server "
-                "('make mlflow-server') or use RUNTIME=native"
+                f"mlflow_server: {server}: steps in containers or on other machines cannot write "
+                "to this file; start a server ('make mlflow-server') and set MLFLOW_TRACKING_URI"
             )
         # Steps run in folders of their own.
         file = Path(server.removeprefix(_SQLITE)).absolute()

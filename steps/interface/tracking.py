@@ -58,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mlflow-username", default="", help="user whom runs belong to")
 
 
+def set_limits() -> None:
+    """Keep MLflow, imported afterwards, from waiting long for a server and from telling others."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
 class Record:
     """What a step tells the tracking server; every method returns at once where there is none."""
 
@@ -187,8 +193,7 @@ class Record:
 
     def _start(self, stage: str, server: str, username: str) -> None:
         """Connect, make sure that all experiments exist, and start a run."""
-        for name, value in _ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
+        set_limits()
         uri = self._separate(server, username)
         self._server = without_credentials(server)
         try:
