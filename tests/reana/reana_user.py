@@ -49,7 +49,7 @@ def make(place: Path, *words: str, **variables: str) -> subprocess.CompletedProc
     return subprocess.run(
         ["make", "--no-print-directory", f"VENV_REANA={REANA}", *words],
         cwd=ROOT,
-        env=os.environ
+        env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
         | {"REANA_SERVER_URL": (place / "address").read_text(), "REANA_ACCESS_TOKEN": TOKEN}
         | variables,
         capture_output=True,
