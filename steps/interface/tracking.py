@@ -34,8 +34,6 @@ EXPERIMENTS = {
 
 # The user interface shows runs and losses, not the pages for language models.
 _MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
-# The user interface shows runs and losses, not the pages for language models.
-_MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 _PATIENCE = 8.0  # seconds for one call
 _BATCH_SECONDS = 1.0
 _LONGEST_PARAMETER = 500
@@ -198,10 +196,10 @@ class Record:
         self._server = without_credentials(server)
         try:
             import mlflow
-        except ImportError:
+        except Exception as error:
             print(
-                "warning: tracking is off: MLflow is not installed "
-                "(pip install -r requirements/mlflow.txt)",
+                f"warning: tracking is off: MLflow cannot be imported ({error}); "
+                "pip install -r requirements/run.txt -r requirements/mlflow.txt",
                 file=sys.stderr,
             )
             return
