@@ -29,13 +29,13 @@ def atomic(path: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def discard(*places: Path) -> None:
+def discard(folder: Path, pattern: str) -> None:
     """Remove what an earlier attempt left: a step may run again in its work directory."""
-    for place in places:
+    for place in list(folder.glob(pattern)):
         if place.is_dir():
             shutil.rmtree(place)
         else:
-            place.unlink(missing_ok=True)
+            place.unlink()
 
 
 def unpack(archive: Path, folder: Path) -> None:

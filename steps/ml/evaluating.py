@@ -37,8 +37,9 @@ def main() -> None:
 def _evaluate(args: argparse.Namespace, record: tracking.Record) -> None:
     spec = load_ml(args.input_file)
     parameters = overrides.Evaluating.parse(args.overrides)
+    for earlier in ("models", "Results_*.tar.gz"):
+        discard(args.output_dir, earlier)
     models = args.output_dir / "models"
-    discard(models, *args.output_dir.glob("Results_*.tar.gz"))
     unpack(args.model_file, models)
     (folder,) = models.iterdir()
     about = yaml.safe_load((folder / "training.yml").read_text())

@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def _sample(args: argparse.Namespace, record: tracking.Record) -> None:
-    discard(args.output_dir / "data")
+    discard(args.output_dir, "data/Samples_*_*")
     spec = load_ml(args.input_file)
     parameters = overrides.Sampling.parse(args.overrides)
     origin = {

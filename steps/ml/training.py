@@ -34,7 +34,6 @@ def main() -> None:
 
 
 def _train(args: argparse.Namespace, record: tracking.Record) -> None:
-    discard(args.output_dir / "models")
     spec = load_ml(args.input_file)
     about = yaml.safe_load((args.sample_dir / "sample.yml").read_text())
     method = about["method"]
@@ -65,6 +64,7 @@ def _train(args: argparse.Namespace, record: tracking.Record) -> None:
         _track_model(record, method, model, sample)
         links |= {"training_run_id": record.run_id, "model_id": record.model_id}
     folder = args.output_dir / "models" / method
+    discard(folder.parent, method)
     folder.mkdir(parents=True, exist_ok=True)
     model.save(str(folder / method))
     np.save(folder / "losses.npy", losses, allow_pickle=False)

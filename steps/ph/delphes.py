@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--config-file", type=Path, required=True, help="MadMiner set-up")
     parser.add_argument("--events-dir", type=Path, required=True, help="events of one job")
     args = parser.parse_args()
-    discard(args.output_dir / "data")
+    discard(args.output_dir, "data/madminer_delphes_data_*.h5")
     spec = load_ph(args.input_file)
     sample = particle_file.read(args.events_dir / "particles.h5")
     if spec.detector["backend"] == "parametrised":

@@ -25,7 +25,7 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="seed of the run")
     args = parser.parse_args()
-    discard(args.output_dir / "jobs")
+    discard(args.output_dir, "jobs/*_*")
     spec = load_ph(args.input_file)
     n_events = args.num_events or spec.generator["num_events"]
     if not 1 <= args.jobs <= n_events:

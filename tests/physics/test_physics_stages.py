@@ -46,8 +46,9 @@ class Workflow:
         for job in sorted((folder / "jobs").iterdir()):
             out = folder / "pythia" / job.name
             self.stage("pythia", output_dir=out, config_file=self.config, job_dir=job)
-            self.stage("delphes", config_file=self.config, events_dir=out / "events")
-        self.data = sorted((folder / "data").glob("madminer_delphes_data_*.h5"))
+            events = out / "events"
+            self.stage("delphes", output_dir=out, config_file=self.config, events_dir=events)
+        self.data = sorted(folder.glob("pythia/*/data/madminer_delphes_data_*.h5"))
         self.stage("combine", data_files=self.data, seed=seed)
         self.combined = folder / "data" / "combined_delphes.h5"
 

@@ -99,7 +99,7 @@ def test_signal_and_background_go_through_to_one_file(tmp_path, fake_madgraph):
     for job, plan in zip(jobs, read, strict=True):
         out = tmp_path / "pythia" / job.name
         stage("pythia", tmp_path, output_dir=out, config_file=config, job_dir=job)
-        stage("delphes", tmp_path, config_file=config, events_dir=out / "events")
+        stage("delphes", tmp_path, output_dir=out, config_file=config, events_dir=out / "events")
         assert not list(out.glob("events/*scratch*"))
         sample = particle_file.read(out / "events/particles.h5")
         (info,) = pylhe.LHEFile.fromfile(str(out / "events/events.lhe.gz")).init.procInfo
@@ -115,7 +115,7 @@ def test_signal_and_background_go_through_to_one_file(tmp_path, fake_madgraph):
         key = (plan.process, plan.benchmark)
         cross_sections[key] = cross_sections.get(key, 0.0) + own.sum()
 
-    files = sorted((tmp_path / "data").glob("madminer_delphes_data_*.h5"))
+    files = sorted(tmp_path.glob("pythia/*/data/madminer_delphes_data_*.h5"))
     assert len(files) == len(jobs)
     stage("combine", tmp_path, data_files=files)
     with h5py.File(tmp_path / "data/combined_delphes.h5") as file:
@@ -140,8 +140,8 @@ def test_madminer_reads_signal_with_background(tmp_path, fake_madgraph):
     for job in (tmp_path / "jobs").iterdir():
         out = tmp_path / "pythia" / job.name
         stage("pythia", tmp_path, output_dir=out, config_file=config, job_dir=job)
-        stage("delphes", tmp_path, config_file=config, events_dir=out / "events")
-    files = sorted((tmp_path / "data").glob("madminer_delphes_data_*.h5"))
+        stage("delphes", tmp_path, output_dir=out, config_file=config, events_dir=out / "events")
+    files = sorted(tmp_path.glob("pythia/*/data/madminer_delphes_data_*.h5"))
     stage("combine", tmp_path, data_files=files)
     path = str(tmp_path / "data/combined_delphes.h5")
     sampler = SampleAugmenter(path, include_nuisance_parameters=False)
