@@ -1,6 +1,5 @@
 """The stages of the physics workflow on tiny samples: one job or three, same seed or another."""
 
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import h5py
 import numpy as np
 import pylhe
 import pytest
+from stages import call_stage
 
 from steps.events import madminer_file, particle_file
 from steps.interface import plans
@@ -54,15 +54,7 @@ class Workflow:
 
     def stage(self, name, **options):
         arguments = {"input_file": self.input, "output_dir": self.folder} | options
-        argv = [name]
-        for key, value in arguments.items():
-            argv += [f"--{key.replace('_', '-')}"]
-            argv += [str(v) for v in (value if isinstance(value, list) else [value])]
-        before, sys.argv = sys.argv, argv
-        try:
-            importlib.import_module(f"steps.ph.{name}").main()
-        finally:
-            sys.argv = before
+        call_stage(name, arguments)
 
     def particles(self, job):
         return particle_file.read(self.folder / "pythia" / job / "events" / "particles.h5")

@@ -1,13 +1,11 @@
 """Delphes as a backend: HepMC, the program, its errors; the reader has tests of its own."""
 
-import importlib
-import sys
-
 import h5py
 import numpy as np
 import pyhepmc
 import pytest
 import yaml
+from stages import call_stage
 
 from steps.events import hepmc, particle_file
 from steps.events.origin import Origin
@@ -77,12 +75,7 @@ def run(folder, particles):
         "config-file": folder / "setup.h5",
         "events-dir": folder / "events",
     }
-    before = sys.argv
-    sys.argv = ["delphes", *(str(w) for k, v in options.items() for w in (f"--{k}", v))]
-    try:
-        importlib.import_module("steps.ph.delphes").main()
-    finally:
-        sys.argv = before
+    call_stage("delphes", options)
 
 
 def test_stage_measures_what_delphes_wrote(tmp_path, fake_delphes, particles):

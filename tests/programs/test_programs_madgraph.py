@@ -1,8 +1,6 @@
 """MadGraph as a backend: cards, fan-out, seeds, weights by name, backgrounds, errors."""
 
-import importlib
 import os
-import sys
 from pathlib import Path
 
 import h5py
@@ -10,6 +8,7 @@ import numpy as np
 import pylhe
 import pytest
 import yaml
+from stages import call_stage
 
 from steps.events import lhe, madminer_file, particle_file
 from steps.interface import plans
@@ -65,15 +64,7 @@ def specification(folder, names=("C",), processes=("signal",), card="generate si
 
 def stage(name, folder, **options):
     arguments = {"input_file": folder / "input.yml", "output_dir": folder} | options
-    argv = [name]
-    for key, value in arguments.items():
-        argv += [f"--{key.replace('_', '-')}"]
-        argv += [str(v) for v in (value if isinstance(value, list) else [value])]
-    before, sys.argv = sys.argv, argv
-    try:
-        importlib.import_module(f"steps.ph.{name}").main()
-    finally:
-        sys.argv = before
+    call_stage(name, arguments)
 
 
 def generate(folder, jobs=1):
