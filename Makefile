@@ -27,7 +27,7 @@ ARGS ?=
 ENGINE ?= docker
 REGISTRY ?=
 OWNER ?= madminertool
-VERSION = $(shell cat VERSION)
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' steps/__init__.py)
 TAG ?= $(VERSION)
 COMMIT = $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 # Options of the build, for instance --network host or --no-cache.
@@ -39,7 +39,8 @@ OPTIONS = --profile "$(PROFILE)" --runtime "$(RUNTIME)" --backend "$(BACKEND)" -
 PH = --input-file-ph "$(INPUT_FILE_PH)"
 ML = --input-file-ml "$(INPUT_FILE_ML)"
 
-.PHONY: help run run-ph run-ml worker reana-check reana-run reana-status reana-download sweep mlflow-server yadage-run yadage-clean test test-images check bench validate clean \
+.PHONY: help run run-ph run-ml worker reana-check reana-run reana-status reana-download sweep mlflow-server \
+	yadage-run yadage-clean test test-slow test-all test-images check docs graph lock bench validate clean \
 	build build-madminer build-ph build-ph-madgraph build-delphes build-ml push wheelhouse
 
 help:
@@ -50,10 +51,12 @@ help:
 	@echo "make mlflow-server                      a tracking server; use it with MLFLOW_TRACKING_URI=..."
 	@echo "make reana-check reana-run reana-status reana-download   the same on a REANA cluster"
 	@echo "make worker CELERY_BROKER=... [CORES=...]  run steps of 'make run BACKEND=celery CELERY_BROKER=...'"
-	@echo "make test                               all tests"
-	@echo "make test-images                        the images, and the workflow in them"
+	@echo "make test                               the tests that every change needs, ten minutes"
+	@echo "make test-all                           the long ones too (test-slow), and the images (test-images)"
 	@echo "make validate MADGRAPH_DIR=...          the built-in generator against MadGraph"
-	@echo "make check                              code style"
+	@echo "make check                              code style and types"
+	@echo "make docs graph                         generated documentation; pictures of the stages (needs graphviz)"
+	@echo "make lock [LOCK_ARGS=--upgrade]         the pins of the requirements"
 	@echo "make build [OWNER=...] [TAG=...]        container images (build-madminer, build-ph, build-ml)"
 	@echo "make wheelhouse                         packages for a build without network"
 	@echo "make push REGISTRY=... OWNER=...        images to a registry"
@@ -93,7 +96,7 @@ reana-download: $(VENV_REANA)/reana.stamp
 	@$(REANA) download $(REANA_OPTIONS) --workdir "$(WORKDIR)"
 
 sweep: $(VENV)/mlflow.stamp $(CELERY)
-	@$(RUN) sweep $(OPTIONS) $(ML) --settings "$(SWEEP)" --data-file "$(or $(DATA_FILE),$(LAST_DATA))"
+	@$(RUN) sweep $(OPTIONS) $(ML) --sweep-file "$(SWEEP)" --data-file "$(or $(DATA_FILE),$(LAST_DATA))"
 
 # A database and files below .mlflow, where 'make sweep' writes too.
 mlflow-server: $(VENV)/mlflow.stamp
@@ -108,10 +111,20 @@ yadage-run: run
 yadage-clean:
 	@rm -rf $(foreach half,.yadage .yadage-ph .yadage-ml .yadage-sweep,$(half) $(half).failed)
 
-# REANA is tested with its own client.
+# $(call pytest,MARKERS): REANA is tested with its own client.
+define pytest
+	@VENV_REANA="$(abspath $(VENV_REANA))" OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m $(1) \
+		-n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+endef
+
 test: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp
-	@VENV_REANA="$(abspath $(VENV_REANA))" OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not images" \
-		-n auto --dist loadfile --no-loadscope-reorder
+	$(call pytest,"not slow and not images")
+
+# What takes long or needs programs of the system: redis-server, an engine for containers.
+test-slow: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp
+	$(call pytest,"slow and not images")
+
+test-all: test test-slow test-images
 
 test-images: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp
 	@tests/images/host.sh start; status=$$?; \
@@ -124,6 +137,15 @@ test-images: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp
 check: $(VENV)/test.stamp
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+# The parts of the documentation that the code knows.
+docs: $(VENV)/run.stamp
+	@$(VENV)/bin/python -m scripts.docs
+
+# Pictures of the specifications.
+graph: $(VENV)/run.stamp
+	@$(VENV)/bin/python -m scripts.graph $(ARGS)
 
 validate: $(VENV)/run.stamp
 	@$(VENV)/bin/python -m scripts.validate
@@ -191,6 +213,24 @@ wheelhouse: $(VENV)/run.stamp
 		echo "no Debian packages fetched: the build will need Debian's mirrors"
 	@du -sh docker/wheelhouse
 
+# Renews the pins: requirements/NAME.txt from NAME.in, for Linux and macOS and each Python from 3.11 on.
+# What is pinned stays, unless LOCK_ARGS says otherwise: '--upgrade', or '--upgrade-package NAME'.
+# PyTorch's CUDA packages are left to pip, which needs none for PyTorch's CPU build; Windows is left out.
+UV_VERSION = 0.13.9
+LOCK_ARGS ?=
+LOCK = "$$tools"/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	--python "$$tools"/bin/python --no-annotate --custom-compile-command "make lock"
+UNLOCKED = -e '/^nvidia-/d' -e '/^cuda-/d' -e '/^triton==/d' -e '/; sys_platform == .win32.$$/d'
+lock:
+	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(PYTHON) -m venv "$$tools" && \
+	"$$tools"/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) && \
+	export UV_PYTHON_DOWNLOADS=never && cd requirements && \
+	for name in test run mlflow celery reana; do \
+		case $$name in test|reana) options='$(LOCK_ARGS)' ;; *) options='--constraint test.txt' ;; esac; \
+		$(LOCK) $$options --output-file $$name.txt $$name.in >/dev/null && \
+		sed $(UNLOCKED) $$name.txt >"$$tools"/$$name.txt && cp "$$tools"/$$name.txt $$name.txt || exit 1; \
+	done
+
 clean: yadage-clean
 	@rm -rf $(VENV) $(VENV_REANA)
 
@@ -201,8 +241,7 @@ $(VENV_REANA)/reana.stamp: requirements/reana.txt
 	@touch $@
 
 $(VENV)/mlflow.stamp $(VENV)/celery.stamp: $(VENV)/run.stamp
-$(VENV)/test.stamp: requirements/mlflow.txt requirements/celery.txt
-$(VENV)/%.stamp: requirements/%.txt requirements/run.txt
+$(VENV)/%.stamp: requirements/%.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is older than Python 3.11; set PYTHON=..."; exit 2; }
 	@echo "installing the packages of $< into $(VENV) (once; a minute or two)"

@@ -7,15 +7,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from steps.events import lhe
 from steps.events.measurement import measure
 from steps.events.objects import with_sums
-from steps.inference import estimators
-from steps.interface.inputs import load_ml, load_ph
-from steps.physics import builtin, generator
+from steps.inference import networks
+from steps.inference.methods import METHODS
+from steps.madminer.estimator import Fit
+from steps.physics import amplitude, generator
 from steps.physics.detector import reconstruct
+from steps.physics.partons import PartonDensities
+from steps.physics.phase_space import Cuts
 from steps.physics.shower import shower
+from steps.settings import learning, parameters, physics
 
 _INPUTS = Path(__file__).parents[1] / "inputs"
 _EVENTS = 3000
@@ -32,11 +37,19 @@ def _timed(what: str, n: int, unit: str) -> Iterator[None]:
 
 def main() -> None:
     """Print how long generation, shower, detector and networks take."""
-    estimators.torch.set_num_threads(1)
-    ph, ml = load_ph(_INPUTS / "ph/input.yml"), load_ml(_INPUTS / "ml/input.yml")
+    torch.set_num_threads(1)
+    usual = parameters.read({})
+    ph = physics.read(_INPUTS / "ph/input.yml", usual)
+    ml = learning.read(_INPUTS / "ml/input.yml", usual)
     rng = np.random.default_rng(1)
     with _timed("parton densities", 1, "set"):
-        process = builtin.process(ph.generator)
+        settings = ph.generator
+        process = generator.Process(
+            PartonDensities(settings["pdf"], settings["scale"]),
+            settings["energy"],
+            settings["branching_ratio"],
+            Cuts(**settings["cuts"]),
+        )
     with _timed("adaptation", 1, "grid"):
         grid = generator.adapt(process, {}, rng)
     with _timed("parton-level events", _EVENTS, "events"):
@@ -45,20 +58,16 @@ def main() -> None:
         path = Path(folder) / "events.lhe.gz"
         weights = generator.benchmark_weights(events, grid.cross_section, _EVENTS, {}, [{}] * 6)
         with _timed("event file", _EVENTS, "events"):
-            lhe.write(
-                path,
-                events.pdg_id,
-                events.momenta,
-                weights,
-                [f"b{k}" for k in range(6)],
-                "b0",
-                beam_energy=6500.0,
+            head = lhe.Head(
+                beam_energy=0.5 * settings["energy"],
                 cross_section=(grid.cross_section, grid.error),
-                scale=125.0,
-                alphas=(1 / 128, -1.0),
+                scale=settings["scale"],
+                alphas=(amplitude.ALPHA_EW, -1.0),
             )
+            named = lhe.Weights(weights, [f"b{k}" for k in range(6)], "b0")
+            lhe.write(path, events.pdg_id, events.momenta, named, head)
         with _timed("shower", _EVENTS, "events"):
-            particles, _ = shower(path, ph.shower_card.read_text().splitlines(), _EVENTS, rng)
+            particles, _ = shower(path, ph.shower_card["text"].splitlines(), _EVENTS, rng)
     with _timed("detector", _EVENTS, "events"):
         objects = with_sums(reconstruct(particles, rng))
     with _timed("observables and cuts", _EVENTS, "events"):
@@ -72,15 +81,14 @@ def main() -> None:
         "t_xz": rng.normal(size=(_SAMPLE, 2)),
     }
     sample = {name: column.astype(np.float32) for name, column in sample.items()}
-    settings = estimators.Training(
-        alpha=1.0, batch_size=1000, num_epochs=2, valid_split=0.2, **ml.training
-    )
+    fit = Fit(**learning.training(ml, {"num_epochs": 2}).fit)
+    held = {name: column[: _SAMPLE // 5] for name, column in sample.items()}
     for method in ("alice", "alices", "sally"):
         with _timed(f"training {method}", 2 * _SAMPLE, "events"):
-            model, _ = estimators.train(method, "parameterized", sample, settings)
+            model, _ = networks.train(METHODS[method], "parameterized", (sample, held), fit)
         if method == "alice":
             with _timed("evaluation", 20 * _SAMPLE, "pairs"):
-                estimators.log_ratio(model, sample["x"], sample["theta"][:20])
+                model.log_ratio(sample["x"], sample["theta"][:20])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from steps.interface.addresses import without_credentials
+from steps.tracking.addresses import without_credentials
 
 ROOT = Path(__file__).resolve().parents[1]
 SPECIFICATIONS = ("reana.yaml", "reana-ph.yaml", "reana-ml.yaml")

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scripts import sweep
-from scripts.engine import broker, containers, launch, parameters, tracking, workdir
+from scripts.engine import containers, launch, parameters, tracking, workdir
+from scripts.engine.celery import broker, workers
 from scripts.engine.errors import Interrupted, RunFailed, UsageError
-from scripts.engine.launch import ROOT, Specification
+from scripts.engine.launch import ROOT, THIS_MACHINE, Site, Specification
 
 
 class Target(NamedTuple):
@@ -53,18 +54,15 @@ TARGETS = {
         {},
     ),
 }
+BACKENDS = {"multiproc": THIS_MACHINE, "celery": workers.OTHER_MACHINES}
 _SWEEP_STORE = f"sqlite:///{ROOT}/.mlflow/mlflow.db"
 
 
 def execute(
     specification: Specification,
     values: Mapping[str, Any],
-    *,
     place: Path,
-    inputs: Path,
-    runtime: str = "native",
-    backend: str = "multiproc",
-    cores: int = 1,
+    site: Site,
 ) -> None:
     """Run a workflow in a work directory whose earlier content survives everything but success.
 
@@ -72,10 +70,7 @@ def execute(
         specification: Workflow to run.
         values: Its parameters, files as absolute paths.
         place: Work directory, absolute and without symbolic links.
-        inputs: Folder of the user's inputs.
-        runtime: ``native`` runs steps as plain processes, ``docker`` or ``podman`` in containers.
-        backend: ``multiproc`` runs steps on this machine, ``celery`` on those with a worker.
-        cores: Number of steps that run at the same time.
+        site: Where and how steps run.
 
     Raises:
         UsageError: The work directory is in use or is something else; nothing was touched.
@@ -89,16 +84,7 @@ def execute(
             print(f"an unfinished run was moved to {_shown(workdir.failed(place))}")
         try:
             with workdir.replaced(place):
-                launch.run(
-                    specification,
-                    values,
-                    place,
-                    inputs=inputs,
-                    runtime=runtime,
-                    backend=backend,
-                    cores=cores,
-                    lock=lock,
-                )
+                launch.run(specification, values, place, site, lock)
         except RunFailed as error:
             moved = str(error).replace(f"{place}{os.sep}", f"{workdir.failed(place)}{os.sep}")
             raise RunFailed(moved) from None
@@ -118,19 +104,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _check_workers(options.runtime)
         if options.runtime != "native":
             containers.check(options.runtime, target.specification.path)
-        execute(
-            target.specification,
-            values,
-            place=place,
-            inputs=inputs,
-            runtime=options.runtime,
-            backend=options.backend,
-            cores=options.cores,
-        )
+        site = Site(inputs, options.runtime, options.cores, BACKENDS[options.backend])
+        execute(target.specification, values, place, site)
     except UsageError as error:
         return _report(error, 2)
     except (RunFailed, Interrupted) as error:
-        status = _report(str(error).replace(f"{Path.cwd()}{os.sep}", ""), 1)
+        status = _report(_with_files(str(error), options.target, values), 1)
         kept = f"the failed run is kept in {_shown(workdir.failed(place))}"
         untouched = f"; the results in {_shown(place)} are those from before"
         print(kept + (untouched if place.exists() else ""), file=sys.stderr)
@@ -139,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _report(error, 1)
     if options.target == "sweep":
         try:
-            print(sweep.table(os.environ["MLFLOW_TRACKING_URI"], place, options.settings))
+            print(sweep.table(os.environ["MLFLOW_TRACKING_URI"], place, Path(values["sweep_file"])))
         except RunFailed as error:
             return _report(error, 1)
     for what, below in target.results.items():
@@ -169,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--backend",
-        choices=launch.BACKENDS,
+        choices=list(BACKENDS),
         default="multiproc",
         help=f"run steps here, or on workers at ${broker.VARIABLE} (default: %(default)s)",
     )
@@ -177,16 +156,10 @@ def _parser() -> argparse.ArgumentParser:
         ("input-file-ph", "physics input file"),
         ("input-file-ml", "machine-learning input file"),
         ("data-file", "MadMiner HDF5 file to analyse, for ml alone"),
+        ("sweep-file", "settings of the training to compare, for sweep alone"),
     ):
         where = "relative to the current directory or inputs/ (default: from the profile)"
         add(f"--{name}", metavar="FILE", help=f"{what}, {where}")
-    add(
-        "--settings",
-        type=Path,
-        metavar="FILE",
-        default=ROOT / "inputs/sweeps/default.yml",
-        help="settings of the training to compare, for sweep alone (default: %(default)s)",
-    )
     add_cores(parser)
     add(
         "-p",
@@ -226,9 +199,9 @@ def _cores() -> int:
 def _values(options: argparse.Namespace, target: Target, inputs: Path) -> dict[str, Any]:
     given = vars(options)
     files = {name: given.get(name) for name in parameters.FILES}
-    given_here = parameters.from_command_line(options.parameters, files, inputs)
     if options.target == "sweep":
-        given_here["settings"] = parameters.Setting(sweep.read(options.settings), "--settings", ())
+        files["sweep_file"] = options.sweep_file or "sweeps/default.yml"
+    given_here = parameters.from_command_line(options.parameters, files, inputs)
     values = parameters.merge(
         parameters.referenced(target.specification.path),
         parameters.read_profile(options.profile, inputs),
@@ -243,32 +216,42 @@ def _values(options: argparse.Namespace, target: Target, inputs: Path) -> dict[s
 
 
 def _check_inputs(target: str, values: Mapping[str, Any], runtime: str) -> None:
-    """Check the input files' content before anything runs."""
-    from steps.interface import check, errors
+    """Check all that the steps will read, as the first stage does, before anything is touched."""
+    from steps.settings import sweeps, whole
+    from steps.stage.errors import InputError
 
-    own = values.get("input_file")
-    ph = own if target == "ph" else values.get("input_file_ph")
-    ml = own if target == "ml" else values.get("input_file_ml")
-    data_file = values.get("data_file")
+    files = _input_files(target, values)
     try:
-        warnings = check.check_inputs(
-            ph=Path(ph) if ph else None,
-            ml=Path(ml) if ml else None,
-            data_file=Path(data_file) if data_file else None,
-            parameters=dict(values),
-        )
-        if ph and runtime == "native":
-            check.check_programs(Path(ph))
-    except errors.InputError as error:
+        whole.check(values, **files, programs=runtime == "native")
+        if "sweep_file" in values:
+            sweeps.read(Path(values["sweep_file"]))
+    except InputError as error:
         raise UsageError(str(error)) from None
-    for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+
+
+def _input_files(target: str, values: Mapping[str, Any]) -> dict[str, Path | None]:
+    """Return the files of a run by what they are: ``ph``, ``ml``, ``data_file``."""
+    own = values.get("input_file")
+    files = {
+        "ph": own if target == "ph" else values.get("input_file_ph"),
+        "ml": own if target in ("ml", "sweep") else values.get("input_file_ml"),
+        "data_file": values.get("data_file"),
+    }
+    return {name: Path(file) if file else None for name, file in files.items()}
 
 
 def _check_workers(runtime: str) -> None:
     if runtime != "native":
         raise UsageError("BACKEND=celery runs steps as plain processes; use RUNTIME=native")
-    broker.check()
+    workers.check()
+
+
+def _with_files(text: str, target: str, values: Mapping[str, Any]) -> str:
+    """Name the input files in a step's error line, which knows only what they are."""
+    files = _input_files(target, values)
+    for half, what in (("ph", "physics input file"), ("ml", "machine-learning input file")):
+        text = text.replace(f"{what}: ", f"{files[half]}: ") if files[half] else text
+    return text.replace(f"{Path.cwd()}{os.sep}", "")
 
 
 def _keep_apart(values: Mapping[str, Any], place: Path) -> None:

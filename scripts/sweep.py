@@ -1,4 +1,4 @@
-"""Settings of the training to compare on one data set, and the table of what came out."""
+"""The table of what came out of a sweep: settings of the training compared on one data set."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,47 +7,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from scripts.engine.errors import RunFailed, UsageError
-from steps.interface import overrides, tracking
-from steps.interface.addresses import without_credentials
-from steps.interface.errors import InputError
+from scripts.engine.errors import RunFailed
+from steps.settings import sweeps
+from steps.tracking import record as tracking
+from steps.tracking.addresses import without_credentials
 
 _LOWER_IS_BETTER = ("held_out_loss", "wall_time")
 _SHOWN = ("held_out_loss", "correlation_mean", "correlation_least", "slope_mean")
-
-
-def read(path: Path) -> list[str]:
-    """Return the settings of a file, each as overrides of the training.
-
-    Raises:
-        UsageError: The file is not what it should be.
-    """
-    lines = _content(path).get("settings")
-    if not isinstance(lines, list) or not lines or not all(isinstance(x, dict) for x in lines):
-        raise UsageError(f"{path}: settings: must be a list of mappings, as in inputs/sweeps")
-    texts = [" ".join(f"{key}={_text(value)}" for key, value in line.items()) for line in lines]
-    for number, text in enumerate(texts, start=1):
-        try:
-            overrides.Training.parse(text)
-        except InputError as error:
-            message = str(error).removeprefix(f"{overrides.Training.argument}: ")
-            raise UsageError(f"{path}: settings: line {number}: {message}") from None
-    # Yadage would take an empty text for nothing to scatter over.
-    return [text or "''" for text in texts]
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UsageError(f"--settings: {path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    return content if isinstance(content, dict) else {}
-
-
-def _text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def table(uri: str, workdir: Path, settings: Path) -> str:
@@ -72,7 +38,7 @@ def table(uri: str, workdir: Path, settings: Path) -> str:
         raise RunFailed(f"{shown}: {text}; the results are in {workdir}") from None
     if not runs:
         raise RunFailed(f"{shown}: no runs of this sweep were tracked")
-    metric = str(_content(settings).get("metric", _SHOWN[0]))
+    metric = sweeps.read(settings).metric or _SHOWN[0]
     if not any(metric in run.data.metrics for run in runs):
         known = ", ".join(sorted(runs[0].data.metrics))
         raise RunFailed(f"{settings}: metric: {metric}: none of {known}")

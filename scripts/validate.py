@@ -14,12 +14,13 @@ import pylhe
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
-from steps.interface import seeds
-from steps.interface.madminer import new_setup
+from steps.madminer.setup import new_setup
 from steps.physics import amplitude, generator
 from steps.physics.partons import PartonDensities
 from steps.physics.phase_space import Cuts
 from steps.programs import madgraph
+from steps.programs.cards import Card
+from steps.stage import seeds
 
 ROOT = Path(__file__).parents[1]
 CARDS = ROOT / "inputs/ph/cards"
@@ -160,8 +161,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
 
-    process_card = CARDS / "proc_card_signal.dat"
-    found = madgraph.find([process_card])
+    process = madgraph.Process(
+        **{
+            f"{key}_card": Card(name, (CARDS / name).read_text())
+            for key, name in {
+                "process": "proc_card_signal.dat",
+                "run": "run_card_signal.dat",
+                "configuration": "me5_configuration.txt",
+                "param": "param_card_template.dat",
+            }.items()
+        },
+        # Each point is sampled by itself: nothing to reweight.
+        is_background=True,
+    )
+    found = madgraph.find([process.process_card])
     names = list(amplitude.COEFFICIENT_ORDER)
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -183,18 +196,7 @@ def main() -> None:
         )
         setup.save(str(setup_file))
         folder = Path(scratch) / "mg" / "signal"
-        madgraph.prepare(
-            found,
-            setup_file,
-            process_card,
-            CARDS / "run_card_signal.dat",
-            CARDS / "me5_configuration.txt",
-            CARDS / "param_card_template.dat",
-            list(POINTS),
-            # Each point is sampled by itself: nothing to reweight.
-            True,
-            folder,
-        )
+        madgraph.prepare(found, setup_file, process, list(POINTS), folder)
         for script, (name, point) in enumerate(POINTS.items()):
             coefficients = dict(zip(names, point, strict=True))
             ours = from_builtin(coefficients, args.events, args.seed)

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 from scripts import run
-from scripts.engine import broker
+from scripts.engine.celery import broker, workers
 from scripts.engine.errors import UsageError
 
 
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_cores(parser)
     options = parser.parse_args(arguments)
     try:
-        broker.check(workers=False)
+        workers.check(workers=False)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -35,7 +35,8 @@ def _work(cores: int) -> None:
     from celery.signals import task_prerun
     from packtivity.handlers.execution_handlers import executor
 
-    from scripts.engine import cluster, leases, native
+    from scripts.engine import native
+    from scripts.engine.celery import cluster, leases
 
     def execute(config, environment: dict, state, job: dict, metadata: dict) -> None:
         this = leases.Run(*metadata[cluster.METADATA])

@@ -6,7 +6,8 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,6 @@ from scripts.engine.workdir import YADAGE_LOG
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIMES = ("native", *containers.ENGINES)
-BACKENDS = ("multiproc", "celery")
 
 # Seconds between two looks of Yadage at its graph, each of which takes it about 0.1 s.
 _TICK = 0.5
@@ -40,15 +40,39 @@ class Specification(NamedTuple):
         return self.toplevel / self.file
 
 
+class Backend(NamedTuple):
+    """Machines that steps run on."""
+
+    option: str
+    """What Yadage calls them; ``{cores}`` stands for the number of steps at the same time."""
+    plugin: str
+    """Packtivity's plug-in that runs steps there as plain processes."""
+    around: Callable[[Path], AbstractContextManager[Mapping[str, str]]]
+    """What is done about a run in a work directory; gives environment variables."""
+
+
+THIS_MACHINE = Backend(
+    "multiproc:{cores}", "scripts.engine.native", lambda workdir: contextlib.nullcontext({})
+)
+
+
+class Site(NamedTuple):
+    """Where and how steps run."""
+
+    inputs: Path
+    """The inputs folder, which containers see at its own path."""
+    runtime: str = "native"
+    """One of ``RUNTIMES``: as plain processes, or in containers."""
+    cores: int = 1
+    """Number of steps that run at the same time on this machine."""
+    backend: Backend = THIS_MACHINE
+
+
 def run(
     specification: Specification,
     parameters: Mapping[str, Any],
     workdir: Path,
-    *,
-    inputs: Path,
-    runtime: str,
-    backend: str,
-    cores: int,
+    site: Site,
     lock: int,
 ) -> None:
     """Run a workflow through ``yadage-run``; its own log goes to ``yadage.log`` in ``workdir``.
@@ -57,10 +81,7 @@ def run(
         specification: Workflow to run.
         parameters: Values of its parameters, files as absolute paths.
         workdir: Existing, empty directory.
-        inputs: The inputs folder, which containers see at its own path.
-        runtime: One of ``RUNTIMES``.
-        backend: One of ``BACKENDS``.
-        cores: Number of steps that run at the same time; Celery's workers have their own.
+        site: Where and how steps run.
         lock: File descriptor that stays open as long as any process of the run lives.
 
     Raises:
@@ -68,36 +89,26 @@ def run(
     """
     init = workdir / "parameters.yml"
     init.write_text(yaml.safe_dump(dict(parameters), sort_keys=False, allow_unicode=True))
-    plugin = "cluster" if backend == "celery" else "native"
-    plugins = ["--plugins", f"scripts.engine.{plugin}"] if runtime == "native" else []
+    plugins = ["--plugins", site.backend.plugin] if site.runtime == "native" else []
     command = [
         _program("yadage-run"),
         f"local:{workdir}",
         specification.file,
         str(init),
         *["--toplevel", str(specification.toplevel)],
-        *["-d", f"initdir={inputs}"],
+        *["-d", f"initdir={site.inputs}"],
         # Yadage would take strings for names of files, and '' for that of the inputs folder.
         *["-w", "relative=false", "-w", "discover=false"],
-        *["-b", f"multiproc:{cores}" if backend == "multiproc" else backend, "-u", str(_TICK)],
+        *["-b", site.backend.option.format(cores=site.cores), "-u", str(_TICK)],
         # Predicting results before steps ran costs Yadage a whole core with some tens of steps.
         *["-o", "disable_prepub=true"],
         *plugins,
     ]
     log = workdir / YADAGE_LOG
-    environment = _environment(runtime, parameters, inputs)
-    with _workers(workdir) if backend == "celery" else contextlib.nullcontext({}) as more:
-        if _wait(command, environment | more, log, lock):
+    environment = _environment(site, parameters)
+    with site.backend.around(workdir) as more:
+        if _wait(command, environment | dict(more), log, lock):
             raise RunFailed(_last_error(log))
-
-
-@contextlib.contextmanager
-def _workers(workdir: Path) -> Iterator[dict[str, str]]:
-    """Let workers run steps; yields the environment variables that make ``yadage-run`` ask them."""
-    from scripts.engine import cluster, leases
-
-    with leases.run(workdir) as this:
-        yield dict(zip(cluster.VARIABLES, this, strict=True))
 
 
 def _program(name: str) -> str:
@@ -107,13 +118,13 @@ def _program(name: str) -> str:
     return str(path)
 
 
-def _environment(runtime: str, parameters: Mapping[str, Any], inputs: Path) -> dict[str, str]:
+def _environment(site: Site, parameters: Mapping[str, Any]) -> dict[str, str]:
     environment = dict(os.environ)
     environment["PYTHONPATH"] = str(ROOT)
     environment["YADAGE_CUSTOM_TRACKER"] = f"{progress.__name__}:Progress"
-    if runtime != "native":
+    if site.runtime != "native":
         # What the user set, of Packtivity's own, stands.
-        ours = containers.environment(runtime, parameters, inputs)
+        ours = containers.environment(site.runtime, parameters, site.inputs)
         environment = ours | environment | {"PATH": ours.get("PATH", environment.get("PATH", ""))}
     return environment
 

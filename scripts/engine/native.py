@@ -19,6 +19,7 @@ from pathlib import Path
 from packtivity import logutils
 from packtivity.handlers.execution_handlers import executor
 
+import scripts.engine.visualize  # noqa: F401  (a plug-in too; on import it mends --visualize)
 from scripts.engine import steplog
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ import yaml
 
 from scripts.engine.errors import UsageError
 
-FILES = ("input_file", "input_file_ph", "input_file_ml", "data_file")
+FILES = ("input_file", "input_file_ph", "input_file_ml", "data_file", "sweep_file")
 """Parameters whose values are files."""
 
 _OLDER_NAMES = {"njobs": "num_procs_per_job"}

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from scripts.engine.errors import UsageError
-from steps.interface.addresses import without_credentials
+from steps.tracking.addresses import without_credentials
 
 VARIABLES = (
     "MLFLOW_TRACKING_URI",

@@ -1,10 +1,11 @@
 """Events sampled at several benchmarks as one sample."""
 
 import numpy as np
-from numpy.typing import NDArray
+
+from steps.arrays import Array
 
 
-def mixture_weights(weights: NDArray, sampled: NDArray, norms: NDArray) -> NDArray:
+def mixture_weights(weights: Array, sampled: Array, norms: Array) -> Array:
     """Weight events as drawn from the mixture of all benchmarks' distributions.
 
     An event drawn at benchmark b carries w_i = sigma_i p_i / (N_b p_b), which is large wherever
@@ -25,4 +26,5 @@ def mixture_weights(weights: NDArray, sampled: NDArray, norms: NDArray) -> NDArr
     """
     density = weights / norms
     own = np.take_along_axis(density, sampled[:, None], axis=1)
-    return weights * own / density.sum(axis=1, keepdims=True)
+    mixed: Array = weights * own / density.sum(axis=1, keepdims=True)
+    return mixed

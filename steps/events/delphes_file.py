@@ -8,15 +8,13 @@ import numpy as np
 import uproot
 import vector
 
+from steps.events.species import ELECTRON, MASS, MUON, PHOTON
+
 vector.register_awkward()
 
 _TREE = "Delphes"
-# Name of the branch, mass in GeV and PDG code for a charge of -1.
-_CLASSES = {
-    "e": ("Electron", 0.000511, 11),
-    "mu": ("Muon", 0.10566, 13),
-    "a": ("Photon", 0.0, 22),
-}
+# Name of the branch, and PDG code.
+_CLASSES = {"e": ("Electron", ELECTRON), "mu": ("Muon", MUON), "a": ("Photon", PHOTON)}
 _TAGS = {"BTag": "b_tag", "TauTag": "tau_tag"}
 
 
@@ -62,7 +60,9 @@ def _absent(n_events: int) -> ak.Array:
     return ak.unflatten(np.zeros(0), np.zeros(n_events, dtype=np.int64))
 
 
-def _momenta(pt: ak.Array, eta: ak.Array, phi: ak.Array, mass: ak.Array | float) -> dict:
+def _momenta(
+    pt: ak.Array, eta: ak.Array, phi: ak.Array, mass: ak.Array | float
+) -> dict[str, ak.Array]:
     pz = pt * np.sinh(eta)
     return {
         "px": pt * np.cos(phi),
@@ -77,17 +77,15 @@ def _sorted(fields: Mapping[str, ak.Array]) -> ak.Array:
     return particles[ak.argsort(particles.pt, ascending=False)]
 
 
-def _particles(
-    tree: uproot.TTree, n_events: int, branch: str, mass: float, pdg_id: int
-) -> ak.Array:
+def _particles(tree: uproot.TTree, n_events: int, branch: str, pdg_id: int) -> ak.Array:
     pt, eta, phi = _columns(tree, branch, n_events, "PT", "Eta", "Phi")
-    if branch == "Photon":
+    if pdg_id == PHOTON:
         charge, codes = 0.0 * pt, 0.0 * pt + pdg_id
     else:
         (charge,) = _columns(tree, branch, n_events, "Charge")
         codes = -pdg_id * charge
     labels = {"charge": charge, "pdgid": ak.values_astype(codes, np.int64)}
-    return _sorted(_momenta(pt, eta, phi, mass) | labels)
+    return _sorted(_momenta(pt, eta, phi, MASS[pdg_id]) | labels)
 
 
 def _jets(tree: uproot.TTree, n_events: int) -> ak.Array:

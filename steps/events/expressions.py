@@ -21,12 +21,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial, reduce
 from operator import itemgetter
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import awkward as ak
 import numpy as np
 import vector
 from numpy.typing import NDArray
+
+from steps.arrays import Array
 
 _MAX_LENGTH = 2000
 _MAX_DEPTH = 100
@@ -84,7 +86,7 @@ class Expression:
     text: str
     _part: "_Part" = field(repr=False, compare=False)
 
-    def evaluate(self, variables: Mapping[str, object]) -> NDArray[np.float64]:
+    def evaluate(self, variables: Mapping[str, Any]) -> NDArray[np.float64]:
         """Evaluate the expression in every event.
 
         Args:
@@ -134,10 +136,13 @@ def parse(text: str, names: Collection[str] = ()) -> Expression:
     return Expression(text, _Translator(text, names).expect(_NUMBER, tree.body))
 
 
+_Function = Callable[..., Any]
+
+
 class _Sample(NamedTuple):
     """What an expression is evaluated on."""
 
-    variables: Mapping[str, object]
+    variables: Mapping[str, Any]
     n_events: int
 
 
@@ -149,14 +154,14 @@ class _Part(NamedTuple):
     """
 
     kind: str
-    value: Callable[[_Sample], NDArray | ak.Array]
+    value: Callable[[_Sample], Array | ak.Array]
 
 
-def _combined(kind: str, function: Callable, *parts: _Part) -> _Part:
+def _combined(kind: str, function: _Function, *parts: _Part) -> _Part:
     return _Part(kind, lambda sample: function(*(part.value(sample) for part in parts)))
 
 
-def _calculated(function: Callable, *numbers: _Part) -> _Part:
+def _calculated(function: _Function, *numbers: _Part) -> _Part:
     return _combined(_NUMBER, partial(_apply, function), *numbers)
 
 
@@ -172,7 +177,7 @@ class _Translator(ast.NodeVisitor):
         if self._depth >= _MAX_DEPTH:
             raise ExpressionError(f"{_quote(self._text)} is nested more than {_MAX_DEPTH} deep")
         self._depth += 1
-        part = super().visit(node)
+        part: _Part = super().visit(node)
         self._depth -= 1
         return part
 
@@ -184,7 +189,7 @@ class _Translator(ast.NodeVisitor):
         return part
 
     def _refuse(self, node: ast.AST, reason: str, *known: str) -> NoReturn:
-        part = ast.get_source_segment(self._text, node)
+        part = ast.get_source_segment(self._text, node) or self._text
         listed = f" (known: {', '.join(known)})" if known else ""
         raise ExpressionError(f"{_quote(part)} {reason}{listed}")
 
@@ -193,12 +198,12 @@ class _Translator(ast.NodeVisitor):
         self._refuse(node, f"is not allowed (allowed: {allowed})")
 
     def visit_Constant(self, node: ast.Constant) -> _Part:
-        if type(node.value) not in (bool, int, float):
+        if not isinstance(node.value, bool | int | float):
             self._refuse(node, "is not a real number")
         try:
             number = np.float64(node.value)
         except OverflowError:
-            number = np.inf
+            number = np.float64(np.inf)
         if not np.isfinite(number):
             self._refuse(node, "is too large a number")
         return _Part(_NUMBER, lambda sample: number)
@@ -220,7 +225,7 @@ class _Translator(ast.NodeVisitor):
         if function and operand.kind == _NUMBER:
             return _calculated(function, operand)
         if function is np.negative and operand.kind == _PARTICLE:
-            return _combined(_PARTICLE, lambda p: _scale(np.multiply, p, -1.0), operand)
+            return _combined(_PARTICLE, lambda p: _scale(np.multiply, p, np.float64(-1.0)), operand)
         self._refuse(node, f"is not an operation of {operand.kind}")
 
     def visit_BinOp(self, node: ast.BinOp) -> _Part:
@@ -242,10 +247,11 @@ class _Translator(ast.NodeVisitor):
         return _combined(_NUMBER, _any if isinstance(node.op, ast.Or) else _all, *operands)
 
     def visit_Compare(self, node: ast.Compare) -> _Part:
-        functions = [_COMPARISONS.get(type(operator)) for operator in node.ops]
-        if None in functions:
+        known = [type(operator) for operator in node.ops if type(operator) in _COMPARISONS]
+        if len(known) < len(node.ops):
             self._refuse(node, "is an unknown comparison", "<", "<=", ">", ">=", "==", "!=")
         operands = [self.expect(_NUMBER, value) for value in (node.left, *node.comparators)]
+        functions = [_COMPARISONS[operator] for operator in known]
         links = map(_calculated, functions, operands[:-1], operands[1:])
         return _combined(_NUMBER, _all, *links)
 
@@ -259,12 +265,12 @@ class _Translator(ast.NodeVisitor):
 
     def visit_Subscript(self, node: ast.Subscript) -> _Part:
         particles = self.expect(_LIST, node.value)
-        negative = isinstance(node.slice, ast.UnaryOp) and isinstance(node.slice.op, ast.USub)
-        constant = node.slice.operand if negative else node.slice
+        sign, constant = 1, node.slice
+        if isinstance(constant, ast.UnaryOp) and isinstance(constant.op, ast.USub):
+            sign, constant = -1, constant.operand
         if not isinstance(constant, ast.Constant) or type(constant.value) is not int:
             self._refuse(node, "needs a whole number as index")
-        index = -constant.value if negative else constant.value
-        return _combined(_PARTICLE, partial(_pick, index), particles)
+        return _combined(_PARTICLE, partial(_pick, sign * constant.value), particles)
 
     def visit_Attribute(self, node: ast.Attribute) -> _Part:
         particle = self.expect(_PARTICLE, node.value)
@@ -309,7 +315,7 @@ def _quote(text: str) -> str:
     return repr(text if len(text) <= _MAX_QUOTE else text[: _MAX_QUOTE - 3] + "...")
 
 
-def _apply(function: Callable, *operands: NDArray) -> NDArray:
+def _apply(function: _Function, *operands: Array | np.float64) -> Array:
     """Apply a function where all operands are defined; a result that is not finite is undefined."""
     with np.errstate(all="ignore"):
         result = np.asarray(function(*operands), dtype=np.float64)
@@ -318,19 +324,19 @@ def _apply(function: Callable, *operands: NDArray) -> NDArray:
     return np.where(defined, result, np.nan)
 
 
-def _choose(condition: NDArray, chosen: NDArray, other: NDArray) -> NDArray:
+def _choose(condition: Array, chosen: Array, other: Array) -> Array:
     return np.where(np.isnan(condition), np.nan, np.where(condition != 0.0, chosen, other))
 
 
-def _all(*operands: NDArray) -> NDArray:
+def _all(*operands: Array) -> Array:
     return reduce(lambda left, right: _choose(left, right, left), operands)
 
 
-def _any(*operands: NDArray) -> NDArray:
+def _any(*operands: Array) -> Array:
     return reduce(lambda left, right: _choose(left, left, right), operands)
 
 
-def _logarithm(x: NDArray, *base: NDArray) -> NDArray:
+def _logarithm(x: Array, *base: Array) -> Array:
     return _apply(np.divide, _apply(np.log, x), _apply(np.log, *base)) if base else np.log(x)
 
 
@@ -351,7 +357,17 @@ _FUNCTIONS = {  # what to apply to numbers, allowed numbers of arguments
 }
 
 
-def _count_events(variables: Mapping[str, object]) -> int:
+LANGUAGE = {
+    "lists of particles": _LISTS,
+    "particles": _PARTICLES,
+    "properties": _PROPERTIES + _LABELS,
+    "methods with another particle": _METHODS,
+    "functions": tuple(_FUNCTIONS),
+}
+"""Every name that expressions know, by its kind; for the documentation."""
+
+
+def _count_events(variables: Mapping[str, Any]) -> int:
     columns = {k: v for k, v in variables.items() if isinstance(v, ak.Array) or np.ndim(v) > 0}
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
@@ -359,7 +375,7 @@ def _count_events(variables: Mapping[str, object]) -> int:
     return next(iter(lengths.values()), 1)
 
 
-def _number(sample: _Sample, name: str) -> NDArray:
+def _number(sample: _Sample, name: str) -> Array:
     if name not in sample.variables:
         raise ExpressionError(f"no value is given for {_quote(name)}")
     return _apply(np.positive, np.asarray(sample.variables[name], dtype=np.float64))
@@ -372,32 +388,32 @@ def _list(sample: _Sample, name: str) -> ak.Array:
     return particles
 
 
-def _particle(sample: _Sample, name: str) -> NDArray:
+def _particle(sample: _Sample, name: str) -> Array:
     records = sample.variables.get(name)
     return _column(records, np.full(sample.n_events, records is not None))
 
 
-def _length(particles: ak.Array) -> NDArray:
+def _length(particles: ak.Array) -> Array:
     return np.asarray(ak.num(particles), dtype=np.float64)
 
 
-def _pick(index: int, particles: ak.Array) -> NDArray:
+def _pick(index: int, particles: ak.Array) -> Array:
     count = _length(particles)
     present = count > index if index >= 0 else count >= -index
     return _column(particles[present][:, index] if present.any() else None, present)
 
 
-def _column(records: ak.Array | None, present: NDArray) -> NDArray:
+def _column(records: ak.Array | None, present: Array) -> Array:
     """Make a particle column from the records of the events in which it is present."""
     column = np.full((len(_ROWS), present.size), np.nan)
-    if present.any():
+    if records is not None and present.any():
         labels = [name for name in _LABELS if name in ak.fields(records)]
         for name in (*_MOMENTUM, *labels):
             column[_ROWS.index(name), present] = np.asarray(records[name])
     return column
 
 
-def _add(function: Callable, first: NDArray, second: NDArray) -> NDArray:
+def _add(function: _Function, first: Array, second: Array) -> Array:
     """Add or subtract particles; as in MadMiner so do their charges, and tags of either count."""
     column = np.full_like(first, np.nan)
     column[:4] = _apply(function, first[:4], second[:4])
@@ -406,19 +422,19 @@ def _add(function: Callable, first: NDArray, second: NDArray) -> NDArray:
     return column
 
 
-def _scale(function: Callable, particle: NDArray, factor: NDArray) -> NDArray:
+def _scale(function: _Function, particle: Array, factor: Array | np.float64) -> Array:
     column = np.full_like(particle, np.nan)
     column[:4] = _apply(function, particle[:4], factor)
     return column
 
 
-def _boost(particle: NDArray, frame: NDArray) -> NDArray:
+def _boost(particle: Array, frame: Array) -> Array:
     with np.errstate(all="ignore"):
         boosted = _vectors(particle).boostCM_of_p4(_vectors(frame))
     return np.stack([*(boosted[name] for name in _MOMENTUM), *particle[4:]])
 
 
-def _measure(name: str, *particles: NDArray) -> NDArray:
+def _measure(name: str, *particles: Array) -> Array:
     """Take a property of a particle, or the value of its method with another particle."""
     first, *others = map(_vectors, particles)
     with np.errstate(all="ignore"):
@@ -430,5 +446,5 @@ def _measure(name: str, *particles: NDArray) -> NDArray:
     return np.where(np.isfinite(rows).all(axis=0), value, np.nan)
 
 
-def _vectors(particle: NDArray) -> vector.MomentumNumpy4D:
+def _vectors(particle: Array) -> Any:
     return vector.array(dict(zip(_MOMENTUM, particle, strict=False)))

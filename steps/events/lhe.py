@@ -1,11 +1,13 @@
 """Les Houches Event Files (arXiv:hep-ph/0609017, version 3 weights: arXiv:1405.1067)."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pylhe
-from numpy.typing import NDArray
+
+from steps.arrays import Array
 
 _PROTON = 2212
 _PROCESS = 1
@@ -13,35 +15,50 @@ _LEFT_HANDED, _RIGHT_HANDED, _SCALAR = -1.0, 1.0, 0.0
 _LINE_COLOURS = (501, 502, 501, 502)
 
 
-def write(
-    path: Path,
-    pdg_id: NDArray,
-    momenta: NDArray,
-    weights: NDArray,
-    names: Sequence[str],
-    sampled: str,
-    *,
-    beam_energy: float,
-    cross_section: tuple[float, float],
-    scale: float,
-    alphas: tuple[float, float],
-) -> None:
+@dataclass(frozen=True)
+class Weights:
+    """Weights of events.
+
+    Attributes:
+        values: Weights ``(n, n_benchmarks)`` in pb; a column sums to its cross section.
+        names: Names of the benchmarks, in the order of the columns.
+        sampled: Name of the benchmark the events were sampled at; its weight is the event weight.
+    """
+
+    values: Array
+    names: Sequence[str]
+    sampled: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """What an event file says of all its events.
+
+    Attributes:
+        beam_energy: Energy of either proton in GeV.
+        cross_section: Cross section at the benchmark sampled at and its standard deviation in pb.
+        scale: Scale in GeV at which the shower starts.
+        alphas: Electromagnetic and strong coupling.
+    """
+
+    beam_energy: float
+    cross_section: tuple[float, float]
+    scale: float
+    alphas: tuple[float, float]
+
+
+def write(path: Path, pdg_id: Array, momenta: Array, sample: Weights, head: Head) -> None:
     """Write events of two quark lines and one Higgs boson with one weight per benchmark.
 
     Args:
         path: File to write; compressed when it ends in ``.gz``.
         pdg_id: PDG codes ``(n, 5)``: incoming a, b, outgoing 3 (line of a), 4 (line of b), Higgs.
         momenta: Four-momenta ``(n, 5, 4)`` in GeV, ordered (E, px, py, pz).
-        weights: Weights ``(n, n_benchmarks)`` in pb; a column sums to its cross section.
-        names: Names of the benchmarks, in the order of the columns.
-        sampled: Name of the benchmark the events were sampled at; its weight is the event weight.
-        beam_energy: Energy of either proton in GeV.
-        cross_section: Cross section at ``sampled`` and its standard deviation in pb.
-        scale: Scale in GeV at which the shower starts.
-        alphas: Electromagnetic and strong coupling.
+        sample: Weights of the events.
+        head: What all events share.
     """
-    column = list(names).index(sampled)
-    names = [str(name) for name in names]
+    names = [str(name) for name in sample.names]
+    column, weights = names.index(sample.sampled), sample.values
     fermion = np.abs(pdg_id) < 25
     spin = np.where(fermion, np.where(pdg_id > 0, _LEFT_HANDED, _RIGHT_HANDED), _SCALAR)
     mass = np.where(fermion, 0.0, _mass(momenta))
@@ -52,12 +69,15 @@ def write(
                 _particle(j, int(pdg_id[i, j]), momenta[i, j], mass[i, j], spin[i, j])
                 for j in range(5)
             ]
-            info = pylhe.LHEEventInfo(5, _PROCESS, float(weights[i, column]), scale, *alphas)
+            info = pylhe.LHEEventInfo(
+                5, _PROCESS, float(weights[i, column]), head.scale, *head.alphas
+            )
             row = dict(zip(names, weights[i].tolist(), strict=True))
             yield pylhe.LHEEvent(info, particles, row)
 
-    init = pylhe.LHEInitInfo(_PROTON, _PROTON, beam_energy, beam_energy, 0, 0, 0, 0, 3, 1)
-    process = pylhe.LHEProcInfo(*cross_section, float(weights[:, column].max()), _PROCESS)
+    energies = (head.beam_energy, head.beam_energy)
+    init = pylhe.LHEInitInfo(_PROTON, _PROTON, *energies, 0, 0, 0, 0, 3, 1)
+    process = pylhe.LHEProcInfo(*head.cross_section, float(weights[:, column].max()), _PROCESS)
     group = pylhe.LHEInitRWGTWeightGroup(
         "benchmarks", weights=[pylhe.LHEInitRWGTWeight(name, name) for name in names]
     )
@@ -72,7 +92,7 @@ class WeightsError(Exception):
     """An event file lacks weights; one line."""
 
 
-def read_weights(path: Path, names: Sequence[str], sampled: str) -> tuple[NDArray, float]:
+def read_weights(path: Path, names: Sequence[str], sampled: str) -> tuple[Array, float]:
     """Read the weights of benchmarks, which MadGraph's reweighting names as these.
 
     Args:
@@ -91,7 +111,8 @@ def read_weights(path: Path, names: Sequence[str], sampled: str) -> tuple[NDArra
     file = pylhe.LHEFile.fromfile(str(path))
     cross_section = sum(process.xSection for process in file.init.procInfo)
     others = [name for name in names if sampled and name != sampled]
-    own, rows = [], []
+    own: list[float] = []
+    rows: list[list[float]] = []
     for event in file.events:
         missing = [name for name in others if name not in event.weights]
         if missing:
@@ -108,12 +129,13 @@ def read_weights(path: Path, names: Sequence[str], sampled: str) -> tuple[NDArra
     return weights * (cross_section / sum(own)), cross_section
 
 
-def _mass(momenta: NDArray) -> NDArray:
+def _mass(momenta: Array) -> Array:
     e, px, py, pz = np.moveaxis(momenta, -1, 0)
-    return np.sqrt(np.maximum(e**2 - px**2 - py**2 - pz**2, 0.0))
+    mass: Array = np.sqrt(np.maximum(e**2 - px**2 - py**2 - pz**2, 0.0))
+    return mass
 
 
-def _particle(position: int, code: int, p: NDArray, mass: float, spin: float) -> pylhe.LHEParticle:
+def _particle(position: int, code: int, p: Array, mass: float, spin: float) -> pylhe.LHEParticle:
     incoming, coloured = position < 2, position < 4
     line = _LINE_COLOURS[position] if coloured else 0
     colours = (line, 0) if code > 0 else (0, line)

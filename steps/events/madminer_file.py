@@ -11,8 +11,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
+from steps.arrays import Array
 from steps.events import expressions
 from steps.events.origin import Origin
 
@@ -95,8 +95,8 @@ class Sample:
         cut_flow: For each requirement in turn, events that passed it and all before it.
     """
 
-    observations: NDArray
-    weights: NDArray
+    observations: Array
+    weights: Array
     origin: Origin
     cut_flow: Mapping[str, int]
 
@@ -141,7 +141,7 @@ def read_sample(path: Path) -> Sample:
         )
 
 
-def replace_events(path: Path, observations: NDArray, weights: NDArray, sampled: NDArray) -> None:
+def replace_events(path: Path, observations: Array, weights: Array, sampled: Array) -> None:
     """Put events in place of those of a MadMiner file, if any.
 
     Args:

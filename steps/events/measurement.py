@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from steps.arrays import Array
 from steps.events import expressions
 
 
@@ -20,8 +20,8 @@ class Measured:
         flow: For each requirement in turn, events that pass it and all before it.
     """
 
-    observations: NDArray
-    selected: NDArray
+    observations: Array
+    selected: Array
     flow: Mapping[str, int]
 
 
@@ -43,9 +43,9 @@ def measure(
     Raises:
         steps.events.expressions.ExpressionError: A definition does not parse.
     """
-    columns: dict[str, NDArray] = {}
+    columns: dict[str, Array] = {}
     flow: dict[str, int] = {}
-    selected = np.True_
+    selected: Array = np.asarray(True)
     for observable in observables:
         value = expressions.parse(observable["definition"]).evaluate(objects)
         if observable["required"]:

@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import h5py
-from numpy.typing import NDArray
 
+from steps.arrays import Array
 from steps.events.origin import Origin
 from steps.events.particles import Particles
 
@@ -23,7 +23,7 @@ class Sample:
     """
 
     particles: Particles
-    weights: NDArray
+    weights: Array
     origin: Origin
     job: int
     seed: int

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from steps.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,11 @@ class Particles:
         momenta: Four-momenta ``(m, 4)`` in GeV, ordered (E, px, py, pz).
     """
 
-    counts: NDArray
-    pdg_id: NDArray
-    momenta: NDArray
+    counts: Array
+    pdg_id: Array
+    momenta: Array
 
     @property
-    def event(self) -> NDArray:
+    def event(self) -> Array:
         """Index of the event that each particle belongs to, ``(m,)``."""
         return np.repeat(np.arange(self.counts.size), self.counts)

@@ -1,18 +1,18 @@
 """Likelihoods of parameter points given the data expected at a true point."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from steps.interface import madminer as _madminer  # noqa: F401 - mends MadMiner before its use
-
-from madminer.limits import AsymptoticLimits  # isort: skip
+from steps.arrays import Array
+from steps.inference.methods import Likelihood, Method
+from steps.madminer.estimator import Estimator
+from steps.madminer.events import Events, Reference
+from steps.madminer.limits import MOST_NUMBERS, HistogramLikelihood
 
 # Larger than any file: histograms shall use every event of the training partition.
 _ALL_EVENTS = 10**9
-# Events times parameter points held at once; MadMiner makes some ten copies of 8 bytes each.
-_MOST_NUMBERS = 10_000_000
 _SALLINO_BINS = 25
 _EMPTY = 1e-9
 
@@ -28,7 +28,7 @@ class Analysis:
         self,
         data_file: str,
         theta_true: Sequence[float],
-        points: NDArray,
+        points: Array,
         luminosity: float,
         test_split: float,
         n_histogram: int = 0,
@@ -44,26 +44,38 @@ class Analysis:
             n_histogram: Events of the other share that fill histograms, 0 for all.
         """
         self._n_histogram = n_histogram or _ALL_EVENTS
-        self._limits = AsymptoticLimits(data_file)
+        self._events = Events(data_file)
         self.points = points
-        self._theta_true = np.asarray(theta_true, dtype=float)
         self._test_split = test_split
         self._luminosity = luminosity
-        self.cross_sections = self._limits.xsecs(thetas=list(points))[0]
-        self.n_expected = luminosity * self._limits.xsecs(thetas=[self._theta_true])[0][0]
-        first_test = round((1 - test_split) * self._limits.n_samples) + 1
-        x, weights = self._limits.weighted_events(theta=self._theta_true, start_event=first_test)
+        self._theta_true = theta = np.asarray(theta_true, dtype=float)
+        self._histogram = HistogramLikelihood(data_file, theta, test_split, self._n_histogram)
+        self.cross_sections = self._events.cross_sections(list(points))
+        self.n_expected = float(luminosity * self._events.cross_sections([theta])[0])
+        first_test = round((1 - test_split) * self._events.n) + 1
+        x, weights = self._events.weighted(theta, first=first_test)
         self.x, self.weights = x, weights / weights.sum()
 
-    def rate(self) -> NDArray:
+    def expectation(self) -> dict[str, Array]:
+        """Return what likelihoods must share to be shown together, as ``expectation/<name>``."""
+        shared = {
+            "grid": self.points,
+            "theta_true": self._theta_true,
+            "luminosity": self._luminosity,
+            "n_expected": self.n_expected,
+            "n_events": len(self.x),
+        }
+        return {f"expectation/{name}": np.asarray(value) for name, value in shared.items()}
+
+    def rate(self) -> Array:
         """Return the Poisson log likelihood of the number of events, up to a constant."""
         mean = self._luminosity * self.cross_sections
         return self.n_expected * np.log(mean) - mean
 
-    def from_log_ratio(self, evaluate: Callable[[NDArray, NDArray], NDArray]) -> NDArray:
+    def from_log_ratio(self, evaluate: Callable[[Array, Array], Array]) -> Array:
         """Return the kinematic log likelihood given a function (x, points) -> log r (n_grid, n)."""
         total = np.zeros(len(self.points))
-        batch = max(1, _MOST_NUMBERS // len(self.points))
+        batch = max(1, MOST_NUMBERS // len(self.points))
         for start in range(0, len(self.x), batch):
             events = slice(start, start + batch)
             log_r = evaluate(self.x[events], self.points)
@@ -72,21 +84,21 @@ class Analysis:
             total += log_r @ self.weights[events]
         return self.n_expected * total
 
-    def from_histogram(self, variables: Sequence[str]) -> NDArray:
+    def from_histogram(self, variables: Sequence[str]) -> Array:
         """Return the kinematic log likelihood of histograms of observables."""
-        return self._madminer("histo", hist_vars=list(variables))
+        return self.n_expected * self._histogram.of_observables(self.points, variables)
 
-    def from_sally(self, model_file: str) -> NDArray:
+    def from_score_histogram(self, model_file: str) -> Array:
         """Return the kinematic log likelihood of histograms of all components of a score.
 
         Args:
             model_file: Score estimator as MadMiner saved it.
         """
-        return self._madminer("sally", model_file=model_file)
+        return self.n_expected * self._histogram.of_score(self.points, model_file)
 
-    def from_sallino(
-        self, evaluate: Callable[[NDArray], NDArray], reference: str | NDArray
-    ) -> NDArray:
+    def from_score_projection(
+        self, evaluate: Callable[[Array], Array], reference: Reference
+    ) -> Array:
         """Return the kinematic log likelihood of histograms of h = t . (theta - theta_ref).
 
         The projection h differs from point to point, so densities of h can only be compared at
@@ -97,17 +109,16 @@ class Analysis:
             evaluate: Function from observations ``(n, n_observables)`` to scores.
             reference: Benchmark or point at which the score was trained.
         """
-        data = self._limits
-        theta_ref = np.asarray(data._get_theta_value(reference), dtype=float)
-        last_train = round((1 - self._test_split) * data.n_samples)
-        x, benchmark_weights = data.weighted_events(
-            start_event=0, end_event=last_train, n_draws=min(self._n_histogram, last_train)
-        )
+        events = self._events
+        theta_ref = events.point(reference)
+        last_train = round((1 - self._test_split) * events.n)
+        x, benchmark_weights = events.drawn(last_train, min(self._n_histogram, last_train))
         train, test = evaluate(x), evaluate(self.x)
 
-        def weights(theta: NDArray) -> NDArray:
-            result = benchmark_weights @ data.morpher.calculate_morphing_weights(theta)
-            return result / result.sum()
+        def weights(theta: Array) -> Array:
+            result: Array = benchmark_weights @ events.morphing_weights(theta)
+            result /= result.sum()
+            return result
 
         at_reference = weights(theta_ref)
         log_r = np.zeros(len(self.points))
@@ -125,22 +136,29 @@ class Analysis:
             log_r[k] = self.weights @ np.log(ratio)[np.searchsorted(edges, test @ direction)]
         return self.n_expected * log_r
 
-    def _madminer(self, mode: str, **options: object) -> NDArray:
-        n_events = min(self._n_histogram, self._limits.n_samples)
-        luminosity = 1.0 / self._limits._calculate_xsecs([self._theta_true])[0]
-        _, _, _, log_r, _, _ = self._limits.expected_limits(
-            mode=mode,
-            theta_true=self._theta_true,
-            include_xsec=False,
-            thetas_eval=self.points,
-            grid_resolutions=None,
-            luminosity=luminosity,
-            test_split=self._test_split,
-            n_histo_toys=self._n_histogram,
-            n_binning_toys=self._n_histogram,
-            histo_theta_batchsize=min(len(self.points), max(1, _MOST_NUMBERS // n_events)),
-            sample_only_from_closest_benchmark=False,
-            return_histos=False,
-            **options,
-        )
-        return self.n_expected * log_r
+
+def log_likelihood(
+    analysis: Analysis,
+    method: Method,
+    model: Estimator,
+    model_file: Path,
+    reference: Reference | None,
+) -> Array:
+    """Return the kinematic log likelihood of the grid's points that a method makes.
+
+    Args:
+        analysis: Expected data and grid.
+        method: The method.
+        model: Its network, trained.
+        model_file: The same as MadMiner saved it.
+        reference: Benchmark or point at which a score was trained.
+    """
+    match method.likelihood:
+        case Likelihood.SUM:
+            return analysis.from_log_ratio(model.log_ratio)
+        case Likelihood.HISTOGRAM:
+            return analysis.from_score_histogram(str(model_file))
+        case Likelihood.PROJECTION:
+            assert reference is not None  # the schema allows no other
+            n_parameters = analysis.points.shape[1]
+            return analysis.from_score_projection(lambda x: model.score(x, n_parameters), reference)

@@ -1,146 +1,156 @@
-"""Closure of trained networks on a data file: against weighted histograms and joint quantities."""
+"""Closure: what networks estimate against what weighted histograms of all events say.
+
+With one or two observables the likelihood ratio p(x|theta)/p(x|theta_ref) and the score can be
+read off weighted histograms.  The ratio of two bin contents is the mean of r(x) over the bin under
+the reference, so that is what the network's ratio is averaged to.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import expit, log_expit
 
-from steps.inference import estimators, truth
-from steps.inference.methods import Kind, kind
-from steps.interface import madminer as _madminer  # noqa: F401 - mends MadMiner before its use
+from steps.arrays import Array
 
-from madminer.analysis import DataAnalyzer  # isort: skip
-
-_MOST_BINS = {1: 40, 2: 12}
-_EVENTS_PER_BIN = 250
-_DISTANCE = 0.5
+# A bin is well filled when its content is known to a twelfth: 150 effective events.
+_MIN_EFFECTIVE_EVENTS = 150
 
 
-def comparison_points(region: Sequence[tuple[float, float]], n_points: int = 5) -> NDArray:
-    """Return parameter points ``(n_points, n_parameters)`` in the inner half of a region.
+@dataclass(frozen=True)
+class Closure:
+    """A quantity in the well-filled bins.
 
-    Half-way to the edge along either direction of each axis in turn; where axes do not suffice,
-    further ones along the diagonal.
+    Attributes:
+        truth: Value from the histograms, ``(n_bins,)``.
+        estimate: Value from the network, averaged in the same bins, ``(n_bins,)``.
+        weight: Share of the reference's cross section in each bin, ``(n_bins,)``.
     """
-    low, high = np.array(region, dtype=float).T
-    centre, reach = 0.5 * (low + high), 0.5 * _DISTANCE * (high - low)
-    axes = np.eye(len(reach))
-    corner = [np.ones(len(reach))] if len(reach) > 1 else []
-    diagonal = np.ones(len(reach)) / np.sqrt(len(reach))
-    inner = [0.6 * diagonal, -0.6 * diagonal, 0.3 * diagonal]
-    directions = np.stack([*(sign * axis for axis in axes for sign in (1, -1)), *corner, *inner])
-    return (centre + directions * reach)[:n_points]
+
+    truth: Array
+    estimate: Array
+    weight: Array
+
+    @property
+    def correlation(self) -> float:
+        """Linear correlation of estimate and truth over the bins; NaN for fewer than three."""
+        if self.truth.size < 3:
+            return float("nan")
+        return float(np.corrcoef(self.truth, self.estimate)[0, 1])
+
+    @property
+    def slope(self) -> float:
+        """Slope of the least-squares line of estimate against truth; NaN for fewer than three."""
+        if self.truth.size < 3:
+            return float("nan")
+        return float(np.polyfit(self.truth, self.estimate, 1)[0])
 
 
-def ratio(
-    data_file: str, model: Any, reference: Any, points: NDArray, *, is_likelihood: bool
-) -> dict[str, NDArray]:
-    """Compare estimated log ratios at parameter points with histograms of all events.
+def to_arrays(comparisons: Sequence[Closure]) -> dict[str, Array]:
+    """Return comparisons as arrays ``closure/<k>/<attribute>``, and their numbers.
 
-    Args:
-        data_file: MadMiner file.
-        model: Estimator of ratios to ``reference``, or of likelihoods.
-        reference: Benchmark name or parameter point of the ratio's denominator.
-        points: Parameter points ``(n_points, n_parameters)``.
-        is_likelihood: Whether the model estimates likelihoods.
-
-    Returns:
-        For each point k ``closure/<k>/{point, truth, estimate, weight}``, and ``closure/points``,
-        ``closure/correlation`` and ``closure/slope`` of all.
+    These are ``closure/correlation`` and ``closure/slope``, ``(n_comparisons,)``.
     """
-    data = DataAnalyzer(data_file, include_nuisance_parameters=False)
-    x, denominator = data.weighted_events(theta=reference)
-    log_r = estimators.log_ratio(model, x, points)
-    if is_likelihood:
-        log_r = log_r - estimators.log_ratio(model, x, data._get_theta_value(reference)[None])
-    bins = _bins(x, denominator)
-    comparisons = [
-        truth.ratio_closure(bins, denominator, data.weighted_events(theta=point)[1], estimate)
-        for point, estimate in zip(points, log_r, strict=True)
+    arrays = {
+        f"closure/{k}/{name}": column
+        for k, comparison in enumerate(comparisons)
+        for name, column in vars(comparison).items()
+    }
+    return arrays | {
+        "closure/correlation": np.array([c.correlation for c in comparisons]),
+        "closure/slope": np.array([c.slope for c in comparisons]),
+    }
+
+
+def from_arrays(runs: Sequence[Mapping[str, Array]]) -> list[Closure]:
+    """Return the comparisons of the runs of a method, estimates averaged as in the limits."""
+    return [
+        Closure(
+            truth=runs[0][f"closure/{k}/truth"],
+            estimate=np.mean([arrays[f"closure/{k}/estimate"] for arrays in runs], axis=0),
+            weight=runs[0][f"closure/{k}/weight"],
+        )
+        for k in range(len(runs[0].get("closure/correlation", ())))
     ]
-    return truth.to_arrays(comparisons) | {"closure/points": points}
 
 
-def score(data_file: str, model: Any, reference: Any) -> dict[str, NDArray]:
-    """Compare an estimated score with histograms of all events.
+@dataclass(frozen=True)
+class Binning:
+    """Bins of observables.
+
+    Attributes:
+        index: Bin of each event, ``(n,)``.
+        size: Number of bins.
+    """
+
+    index: Array
+    size: int
+
+    def sums(self, values: Array) -> Array:
+        """Sum values ``(n,)`` in each bin, ``(size,)``."""
+        return np.bincount(self.index, values, minlength=self.size)
+
+
+def quantile_bins(x: Array, weights: Array, n_bins: int) -> Binning:
+    """Bin each observable at its quantiles.
 
     Args:
-        data_file: MadMiner file.
-        model: Score estimator trained at ``reference``.
-        reference: Benchmark name or parameter point.
-
-    Returns:
-        As :func:`ratio`, one comparison per parameter.
+        x: Observations ``(n, n_observables)``.
+        weights: Weights of the reference ``(n,)``.
+        n_bins: Bins along each observable.
     """
-    data = DataAnalyzer(data_file, include_nuisance_parameters=False)
-    x, weights = data.weighted_events(theta=reference)
-    theta = data._get_theta_value(reference)
-    _, gradients = data.weighted_events(theta=theta, derivative=True)
-    estimate = estimators.score(model, x, len(theta))
-    comparisons = truth.score_closure(_bins(x, weights), weights, gradients.T, estimate)
-    return truth.to_arrays(comparisons)
+    index = np.zeros(len(x), dtype=np.int64)
+    for column in x.T:
+        order = np.argsort(column, kind="stable")
+        cumulative = np.cumsum(np.maximum(weights[order], 0))
+        quantiles = np.linspace(0, 1, n_bins + 1)[1:-1]
+        edges = column[order][np.searchsorted(cumulative, quantiles * cumulative[-1])]
+        index = index * n_bins + np.searchsorted(np.unique(edges), column, side="right")
+    return Binning(index, n_bins ** x.shape[1])
 
 
-def joint(model: Any, sample: Mapping[str, NDArray]) -> dict[str, NDArray]:
-    """Compare with the joint ratio or score, which know the momenta that no detector sees.
+def well_filled(bins: Binning, *weights: Array) -> Array:
+    """Return which bins have enough effective events under each set of weights ``(n,)``."""
+    result = np.ones(bins.size, dtype=bool)
+    for w in weights:
+        total, square = bins.sums(w), bins.sums(w**2)
+        result &= (total > 0) & (total**2 > _MIN_EFFECTIVE_EVENTS * square)
+    return result
+
+
+def ratio_closure(bins: Binning, reference: Array, weights: Array, log_ratio: Array) -> Closure:
+    """Compare an estimated log likelihood ratio with that of histograms.
 
     Args:
-        model: Estimator of ratios or scores.
-        sample: Test sample, see :func:`steps.inference.samples.draw`.
-
-    Returns:
-        ``joint/truth`` and ``joint/estimate``: log ratios ``(n,)`` or scores ``(n, n_parameters)``.
+        bins: Bins of the observables.
+        reference: Weights of the events at the reference point, ``(n,)``.
+        weights: Weights of the events at the parameter point, ``(n,)``.
+        log_ratio: Estimated log ratio of the normalised densities, ``(n,)``.
     """
-    if "r_xz" not in sample:
-        truth_score = sample["t_xz"]
-        estimate = estimators.score(model, sample["x"], truth_score.shape[1])
-        return {"joint/truth": truth_score, "joint/estimate": estimate}
-    estimate = _at_own_points(model, sample)
-    return {"joint/truth": np.log(sample["r_xz"].ravel()), "joint/estimate": estimate}
+    use = well_filled(bins, reference, weights)
+    content = bins.sums(reference)[use]
+    truth = bins.sums(weights)[use] / content * reference.sum() / weights.sum()
+    estimate = bins.sums(reference * np.exp(log_ratio))[use] / content
+    return Closure(np.log(truth), np.log(estimate), content / reference.sum())
 
 
-def held_out_loss(method: str, model: Any, sample: Mapping[str, NDArray]) -> float:
-    """Return a loss on events that the training has not seen, to compare settings of a method.
-
-    Ratio methods share the cross entropy with the joint ratio in place of labels (ALICE's loss,
-    arXiv:1808.00973), whatever they minimise themselves; score methods the mean squared error of
-    the joint score; likelihoods the mean negative log likelihood. All are least for the truth.
+def score_closure(
+    bins: Binning, reference: Array, gradients: Array, score: Array
+) -> Sequence[Closure]:
+    """Compare an estimated score with that of histograms, component by component.
 
     Args:
-        method: Name of the method.
-        model: Trained estimator.
-        sample: Test sample of the method, see :func:`steps.inference.samples.draw`.
+        bins: Bins of the observables.
+        reference: Weights of the events at the reference point, ``(n,)``.
+        gradients: Gradients of the weights with respect to the parameters, ``(n_parameters, n)``.
+        score: Estimated score ``(n, n_parameters)``.
     """
-    if kind(method) is Kind.SCORE:
-        difference = estimators.score(model, sample["x"], sample["t_xz"].shape[1]) - sample["t_xz"]
-        return float(np.mean(difference**2))
-    estimate = _at_own_points(model, sample)
-    if kind(method) is Kind.DENSITY:
-        return float(-np.mean(estimate))
-    joint_ratio = sample["r_xz"].ravel()
-    # Morphing can give an event a negative weight; there the ratio has no logarithm.
-    valid = joint_ratio > 0
-    numerator, estimate = expit(np.log(joint_ratio[valid])), estimate[valid]
-    losses = -numerator * log_expit(estimate) - (1 - numerator) * log_expit(-estimate)
-    return float(np.mean(losses))
-
-
-def _at_own_points(model: Any, sample: Mapping[str, NDArray]) -> NDArray:
-    """Evaluate each event of a sample at its own parameter point, ``(n,)``."""
-    points, inverse = np.unique(sample["theta"], axis=0, return_inverse=True)
-    estimate = np.empty(len(inverse))
-    for index, point in enumerate(points):
-        rows = inverse.ravel() == index
-        estimate[rows] = estimators.log_ratio(model, sample["x"][rows], point[None])[0]
-    return estimate
-
-
-def _bins(x: NDArray, weights: NDArray) -> truth.Binning:
-    # The identity between bin contents and the mean ratio holds in any projection of x.
-    shown = x[:, :2]
-    n_dimensions = shown.shape[1]
-    n_effective = weights.sum() ** 2 / np.sum(weights**2)
-    n_bins = int((n_effective / _EVENTS_PER_BIN) ** (1 / n_dimensions))
-    return truth.quantile_bins(shown, weights, min(max(n_bins, 2), _MOST_BINS[n_dimensions]))
+    use = well_filled(bins, reference)
+    content = bins.sums(reference)[use]
+    return [
+        Closure(
+            bins.sums(gradient)[use] / content - gradient.sum() / reference.sum(),
+            bins.sums(reference * component)[use] / content,
+            content / reference.sum(),
+        )
+        for gradient, component in zip(gradients, score.T, strict=True)
+    ]

@@ -1,20 +1,15 @@
 """Training and test samples with joint likelihood ratio and joint score, drawn by MadMiner."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from steps.inference.methods import Kind, kind
-from steps.interface import madminer as _madminer  # noqa: F401 - mends MadMiner before its use
-
-from madminer.sampling import SampleAugmenter  # isort: skip
-
-_PRIORS = {
-    "flat": lambda rng, low, high, n: rng.uniform(low, high, n),
-    "gaussian": lambda rng, mean, width, n: rng.normal(mean, width, n),
-}
+from steps.arrays import Array
+from steps.inference.methods import Kind, Method
+from steps.madminer.events import Sampler
 
 
 def parameter_points(
@@ -43,57 +38,68 @@ def parameter_points(
     else:
         priors = [next(iter(prior.values())) for prior in spec["prior"]]
         given = len(priors)
-        points = np.stack(
-            [
-                _PRIORS[p["prior_shape"]](
-                    rng, p["prior_param_0"], p["prior_param_1"], spec["sampling_number"]
-                )
-                for p in priors
-            ],
-            axis=-1,
-        )
+        n = spec["sampling_number"]
+        points = np.stack([_drawn(prior, n, rng) for prior in priors], axis=-1)
     if given != n_parameters:
         raise ValueError(f"{given} parameters are given, the data file has {n_parameters}")
     return "morphing_points", list(points)
 
 
-def single_point(spec: Mapping[str, Any]) -> str | NDArray | None:
+def _drawn(prior: Mapping[str, Any], n: int, rng: np.random.Generator) -> Array:
+    """Draw ``n`` values of one parameter."""
+    first, second = prior["prior_param_0"], prior["prior_param_1"]
+    if prior["prior_shape"] == "flat":
+        return rng.uniform(first, second, n)
+    return rng.normal(first, second, n)
+
+
+def single_point(spec: Mapping[str, Any]) -> str | Array | None:
     """Return the benchmark or point of a ``theta`` block that names one alone, else None."""
-    argument = spec.get("sampling_arg")
+    argument: Any = spec.get("sampling_arg")
+    found: str | Array | None = None
     match spec["sampling_method"]:
         case "benchmark":
-            return argument
+            found = argument
         case "benchmarks" if len(argument) == 1:
-            return argument[0]
+            found = argument[0]
         case "morphing_points" if len(points := np.atleast_2d(argument)) == 1:
-            return points[0]
-    return None
+            found = points[0]
+    return found
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What to draw.
+
+    Attributes:
+        thetas: Blocks ``theta_0`` and, for ratios, ``theta_1`` of the input file.
+        n_samples: Number of events (rounded to a multiple of the number of parameter points).
+        test_split: Share of the file's events that is kept for tests.
+        valid_split: Share of the others that is kept for validation.
+        nuisance: Whether to include nuisance parameters.
+    """
+
+    thetas: Mapping[str, Mapping[str, Any]]
+    n_samples: int
+    test_split: float
+    valid_split: float
+    nuisance: bool = False
 
 
 def draw(
-    data_file: str,
-    method: str,
-    thetas: Mapping[str, Mapping[str, Any]],
-    n_samples: int,
-    rng: np.random.Generator,
-    *,
-    partition: str = "train",
-    test_split: float = 0.2,
-    nuisance: bool = False,
-) -> dict[str, NDArray]:
+    data_file: str, method: Method, what: Draw, rng: np.random.Generator, partition: str
+) -> dict[str, Array]:
     """Draw an unweighted sample with the augmented data that a method trains on.
 
-    NumPy's global state must be seeded: MadMiner draws from it.
+    The partitions have no event in common. NumPy's global state must be seeded: MadMiner draws
+    from it.
 
     Args:
         data_file: MadMiner file.
-        method: Name of the method.
-        thetas: Blocks ``theta_0`` and, for ratios, ``theta_1`` of the input file.
-        n_samples: Number of events (rounded to a multiple of the number of parameter points).
+        method: The method.
+        what: What to draw.
         rng: Source of random parameter points.
-        partition: ``train`` or ``test``.
-        test_split: Share of the file's events that is kept for tests.
-        nuisance: Whether to include nuisance parameters.
+        partition: ``train``, ``validation`` or ``test``.
 
     Returns:
         Float32 columns of equal length n: ``x`` (n, n_observables), ``theta`` (n, n_parameters)
@@ -103,26 +109,35 @@ def draw(
     Raises:
         ValueError: The blocks do not fit the data file.
     """
-    sampler = SampleAugmenter(data_file, include_nuisance_parameters=nuisance)
+    sampler = Sampler(data_file, nuisance=what.nuisance)
     points = {
-        name: parameter_points(spec, sampler.n_parameters, rng) for name, spec in thetas.items()
+        name: parameter_points(spec, sampler.n_parameters, rng)
+        for name, spec in what.thetas.items()
     }
-    # All events serve every parameter point: with the default the nearest benchmark's alone would.
     options = {
-        "n_samples": n_samples,
+        "n_samples": what.n_samples,
         "partition": partition,
-        "test_split": test_split,
-        "validation_split": 0.0,
-        "sample_only_from_closest_benchmark": False,
-        "folder": None,
-        "filename": None,
+        "test_split": what.test_split,
+        # MadMiner's is a share of all events.
+        "validation_split": what.valid_split * (1 - what.test_split),
     }
-    if kind(method) is Kind.RATIO:
-        x, theta, _, y, r_xz, t_xz, _ = sampler.sample_train_ratio(
-            theta0=points["theta_0"], theta1=points["theta_1"], **options
-        )
-        columns = {"x": x, "theta": theta, "y": y, "r_xz": r_xz, "t_xz": t_xz}
+    if method.kind is Kind.RATIO:
+        columns = sampler.ratio(points["theta_0"], points["theta_1"], **options)
     else:
-        x, theta, t_xz, _ = sampler.sample_train_local(theta=points["theta_0"], **options)
-        columns = {"x": x, "theta": theta, "t_xz": t_xz}
+        columns = sampler.local(points["theta_0"], **options)
     return {name: np.asarray(column, dtype=np.float32) for name, column in columns.items()}
+
+
+def save(folder: Path, label: str, sample: Mapping[str, Array]) -> None:
+    """Write the columns of a sample as ``<column>_<label>.npy``."""
+    for name, column in sample.items():
+        np.save(folder / f"{name}_{label}.npy", column, allow_pickle=False)
+
+
+def load(folder: Path, label: str) -> dict[str, Array]:
+    """Read the columns of a sample."""
+    ending = f"_{label}.npy"
+    return {
+        path.name.removesuffix(ending): np.load(path, allow_pickle=False)
+        for path in folder.glob(f"*{ending}")
+    }

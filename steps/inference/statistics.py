@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import chi2
+
+from steps.arrays import Array
+
+CONFIDENCE_LEVELS = {"68": 0.32, "95": 0.05}
+"""p-value at the edge of the region of each confidence level, in per cent."""
 
 
 @dataclass(frozen=True)
@@ -17,17 +21,17 @@ class Limits:
         best_fit: Index of the best-fit point.
     """
 
-    p_values: NDArray
+    p_values: Array
     best_fit: int
 
 
-def grid(region: Sequence[tuple[float, float]], resolutions: Sequence[int]) -> NDArray:
+def grid(region: Sequence[Sequence[float]], resolutions: Sequence[int]) -> Array:
     """Return the points ``(n_grid, n_parameters)`` of a grid; the last parameter varies fastest."""
     axes = [np.linspace(low, high, n) for (low, high), n in zip(region, resolutions, strict=True)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
 
 
-def limits(log_likelihood: NDArray, n_parameters: int) -> Limits:
+def limits(log_likelihood: Array, n_parameters: int) -> Limits:
     """Turn log likelihoods into p-values by Wilks' theorem.
 
     -2 ln(L / L_best) is compared to a chi-squared distribution with ``n_parameters`` degrees of
@@ -42,13 +46,13 @@ def limits(log_likelihood: NDArray, n_parameters: int) -> Limits:
     return Limits(chi2.sf(statistic, df=n_parameters), best_fit)
 
 
-def profile(p_values: NDArray, n_shown: int) -> NDArray:
+def profile(p_values: Array, n_shown: int) -> Array:
     """Reduce p-values on a grid to its first parameters, the others at their best values."""
     hidden = tuple(range(n_shown, p_values.ndim))
     return p_values.max(axis=hidden) if hidden else p_values
 
 
-def intervals(points: NDArray, p_values: NDArray, level: float) -> list[tuple[float, float]]:
+def intervals(points: Array, p_values: Array, level: float) -> list[tuple[float, float]]:
     """Return the extent of the region p > level along each parameter.
 
     Args:

@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from steps.inference.statistics import intervals, limits
-
-_LEVELS = {"68": 0.32, "95": 0.05}
+from steps.arrays import Array
+from steps.inference.statistics import CONFIDENCE_LEVELS, intervals, limits
 
 
-def closure_numbers(arrays: Mapping[str, NDArray]) -> dict[str, float]:
+def closure_numbers(arrays: Mapping[str, Array]) -> dict[str, float]:
     """Return how well a network knows the truth.
 
     Args:
@@ -39,7 +37,7 @@ def closure_numbers(arrays: Mapping[str, NDArray]) -> dict[str, float]:
 
 
 def limit_numbers(
-    name: str, log_likelihood: NDArray, points: NDArray, parameters: Sequence[str]
+    name: str, log_likelihood: Array, points: Array, parameters: Sequence[str]
 ) -> dict[str, float]:
     """Return best fit and limits at 68 % and 95 % CL.
 
@@ -55,7 +53,7 @@ def limit_numbers(
     found = limits(log_likelihood, len(parameters))
     best_fit = zip(parameters, points[found.best_fit], strict=True)
     numbers = {f"{name}_best_fit/{key}": float(value) for key, value in best_fit}
-    for level, p in _LEVELS.items():
+    for level, p in CONFIDENCE_LEVELS.items():
         for key, ends in zip(parameters, intervals(points, found.p_values, p), strict=True):
             numbers |= {
                 f"{name}_{level}/{key}_{end}": value
@@ -64,7 +62,7 @@ def limit_numbers(
     return numbers
 
 
-def fisher_numbers(matrix: NDArray, parameters: Sequence[str]) -> dict[str, float]:
+def fisher_numbers(matrix: Array, parameters: Sequence[str]) -> dict[str, float]:
     """Return the elements of a Fisher information matrix as ``fisher_information/<i>_<j>``."""
     return {
         f"fisher_information/{parameters[i]}_{parameters[j]}": float(matrix[i, j])

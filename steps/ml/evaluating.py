@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
-from numpy.typing import NDArray
 
+from steps.arrays import Array
 from steps.events import madminer_file
-from steps.inference import closure, estimators, fisher, samples, summary
-from steps.inference.analysis import Analysis
-from steps.inference.methods import Kind, kind
+from steps.inference import networks, quality, samples, summary
+from steps.inference.analysis import Analysis, log_likelihood
+from steps.inference.closure import from_arrays
+from steps.inference.methods import METHODS, Kind, Method
 from steps.inference.statistics import grid
-from steps.inference.truth import from_arrays
-from steps.interface import command, overrides, results, seeds, tracking
-from steps.interface.files import atomic, discard, unpack
-from steps.interface.inputs import MlInput, load_ml
+from steps.madminer.estimator import Estimator
+from steps.madminer.limits import Information
+from steps.settings import arguments, learning, stages
+from steps.stage import command, provenance, results, seeds
+from steps.stage.errors import InputError, SettingError
+from steps.stage.files import atomic, discard, sha256, unpack
+from steps.tracking import record as tracking
 
 
 def main() -> None:
@@ -27,7 +30,7 @@ def main() -> None:
     parser = command.parser(main.__doc__)
     parser.add_argument("--data-file", type=Path, required=True, help="MadMiner file")
     parser.add_argument("--model-file", type=Path, required=True, help="archive of the model")
-    command.add_overrides(parser)
+    arguments.add(parser, "mlflow_args_e", short="mlflow_args_e")
     tracking.add_arguments(parser)
     args = parser.parse_args()
     with tracking.run("evaluating", args) as record:
@@ -35,119 +38,114 @@ def main() -> None:
 
 
 def _evaluate(args: argparse.Namespace, record: tracking.Record) -> None:
-    spec = load_ml(args.input_file)
-    parameters = overrides.Evaluating.parse(args.overrides)
+    settings = learning.of_stage(args, stages.Evaluating)
     for earlier in ("models", "Results_*.tar.gz"):
         discard(args.output_dir, earlier)
     models = args.output_dir / "models"
     unpack(args.model_file, models)
     (folder,) = models.iterdir()
-    about = yaml.safe_load((folder / "training.yml").read_text())
-    method = about["method"]
-    _track_origin(record, parameters, args.data_file, about)
+    about = provenance.read(folder / "training.yml")
+    _check_origin(settings, args.data_file, about)
+    method = METHODS[about["method"]]
+    _track_origin(record, settings, args.data_file, about)
     seeds.seed_globally(about["seed"], "evaluating")
-    model = estimators.load(folder / method, method, about["estimator"])
+    model = networks.load(folder / method.name, method, about["estimator"])
     analysis = Analysis(
         str(args.data_file),
-        spec.theta_true,
-        grid(spec.region, spec.resolutions),
-        parameters.luminosity,
-        parameters.test_split,
-        parameters.n_samples_train,
+        settings.theta_true,
+        grid(settings.region, settings.resolutions),
+        settings.luminosity,
+        settings.test_split,
+        settings.n_samples_train,
     )
 
-    arrays = _limits(spec, parameters, args.data_file, method, model, folder, analysis)
-    arrays |= _closure(spec, parameters, args.data_file, method, model, about["seed"])
-    archive_file = args.output_dir / f"Results_{method}.tar.gz"
+    arrays = _limits(settings, args.data_file, method, model, folder / method.name, analysis)
+    arrays |= _quality(settings, args.data_file, method, model, about)
+    archive_file = args.output_dir / f"Results_{method.name}.tar.gz"
     with atomic(archive_file) as path:
         results_file = args.output_dir / "results.h5"
         results.write(results_file, arrays | {"losses": np.load(folder / "losses.npy")})
         with tarfile.open(path, "w:gz") as archive:
             archive.add(results_file, arcname="results.h5")
             archive.add(folder / "training.yml", arcname="training.yml")
-            archive.add(folder, arcname=f"models/{method}")
+            archive.add(folder, arcname=f"models/{method.name}")
     for name in ("closure/correlation", "closure/slope"):
         if name in arrays:
-            print(f"{method}: {name}: {np.round(arrays[name], 3)}")
+            print(f"{method.name}: {name}: {np.round(arrays[name], 3)}")
     if record.on:
-        _track_results(record, args.data_file, method, arrays, analysis)
+        _track_results(record, args.data_file, method.name, arrays, analysis)
         record.files([archive_file])
 
 
+def _check_origin(settings: stages.Evaluating, data_file: Path, about: Mapping[str, Any]) -> None:
+    """Refuse to judge a network on events that it has seen, or may have seen."""
+    wanted, kept = settings.test_split, about["partition"]["test_split"]
+    if wanted > kept:
+        raise SettingError(
+            f"test_split: {wanted:g} exceeds the {kept:g} of the training sample: the network "
+            "would be judged on events that it trained on; give both the same"
+        )
+    if sha256(data_file) != about["data_file_sha256"]:
+        raise InputError(
+            f"{data_file}: not the data file that the network's sample was drawn from; give that "
+            "one, or draw and train again"
+        )
+    if about["method"] not in settings.thetas:
+        raise SettingError(
+            f"methods: {about['method']} is not among those of the input file "
+            f"({', '.join(settings.thetas)}); give the one that the network was trained with"
+        )
+
+
 def _limits(
-    spec: MlInput,
-    parameters: overrides.Evaluating,
+    settings: stages.Evaluating,
     data_file: Path,
-    method: str,
-    model: Any,
-    folder: Path,
+    method: Method,
+    model: Estimator,
+    model_file: Path,
     analysis: Analysis,
-) -> dict[str, NDArray]:
-    if kind(method) is not Kind.SCORE:
-        log_likelihood = analysis.from_log_ratio(
-            lambda x, thetas: estimators.log_ratio(model, x, thetas)
-        )
-        return {"log_likelihood/kinematics": log_likelihood}
-    model_file = str(folder / method)
-    if method == "sally":
-        log_likelihood = analysis.from_sally(model_file)
-    else:
-        log_likelihood = analysis.from_sallino(
-            lambda x: estimators.score(model, x, len(spec.region)),
-            samples.single_point(spec.thetas[method]["theta_0"]),
-        )
-    arrays = {"log_likelihood/kinematics": log_likelihood}
-    information = fisher.from_score(
-        str(data_file), spec.fisher_information, parameters.luminosity, model_file
-    )
-    return arrays if information is None else arrays | {f"fisher/{method}": information}
+) -> dict[str, Array]:
+    reference = samples.single_point(settings.thetas[method.name]["theta_0"])
+    likelihood = log_likelihood(analysis, method, model, model_file, reference)
+    arrays = analysis.expectation() | {"log_likelihood/kinematics": likelihood}
+    fisher = settings.fisher_information
+    if method.kind is Kind.SCORE and fisher["bool"]:
+        theta = np.array(fisher["theta_true"], dtype=float)
+        information = Information(str(data_file), theta, settings.luminosity)
+        arrays[f"fisher/{method.name}"] = information.in_score(str(model_file))
+    return arrays
 
 
-def _closure(
-    spec: MlInput,
-    parameters: overrides.Evaluating,
+def _quality(
+    settings: stages.Evaluating,
     data_file: Path,
-    method: str,
-    model: Any,
-    seed: int,
-) -> dict[str, NDArray]:
-    thetas = spec.thetas[method]
-    match kind(method):
+    method: Method,
+    model: Estimator,
+    about: Mapping[str, Any],
+) -> dict[str, Array]:
+    thetas = settings.thetas[method.name]
+    match method.kind:
         case Kind.SCORE:
             reference = samples.single_point(thetas["theta_0"])
         case Kind.RATIO:
             reference = samples.single_point(thetas["theta_1"])
         case Kind.DENSITY:
-            reference = np.array(spec.theta_true)
-    arrays = {}
-    if kind(method) is Kind.SCORE:
-        arrays = closure.score(str(data_file), model, reference)
-    elif reference is not None:
-        arrays = closure.ratio(
-            str(data_file),
-            model,
-            reference,
-            closure.comparison_points(spec.region),
-            is_likelihood=kind(method) is Kind.DENSITY,
-        )
-    sample = samples.draw(
-        str(data_file),
-        method,
-        thetas,
-        parameters.n_samples_test,
-        seeds.generator(seed, "test points"),
-        partition="test",
-        test_split=parameters.test_split,
+            reference = np.array(settings.theta_true)
+    arrays = quality.compare(str(data_file), method, model, reference, settings.region)
+    what = samples.Draw(
+        thetas, settings.n_samples_test, settings.test_split, about["partition"]["valid_split"]
     )
-    arrays["held_out_loss"] = np.array(closure.held_out_loss(method, model, sample))
-    if kind(method) is not Kind.DENSITY:
-        arrays |= closure.joint(model, sample)
+    rng = seeds.generator(about["seed"], "test points")
+    sample = samples.draw(str(data_file), method, what, rng, "test")
+    arrays["held_out_loss"] = np.array(quality.held_out_loss(method, model, sample))
+    if method.kind is not Kind.DENSITY:
+        arrays |= quality.joint(model, sample)
     return arrays
 
 
 def _track_origin(
     record: tracking.Record,
-    parameters: overrides.Evaluating,
+    settings: stages.Evaluating,
     data_file: Path,
     about: Mapping[str, Any],
 ) -> None:
@@ -156,7 +154,8 @@ def _track_origin(
     record.tags({"mlflow.runName": f"{about['method']}-{about['run']}", **links})
     training = {f"training.{name}": value for name, value in about["training"].items()}
     known = ("method", "run", "seed", "estimator", "data_file_sha256")
-    record.parameters(asdict(parameters) | training | {name: about[name] for name in known})
+    shown = {key: value for key, value in asdict(settings).items() if key != "thetas"}
+    record.parameters(shown | training | {name: about[name] for name in known})
     record.parameters({"data_file": data_file})
 
 
@@ -164,10 +163,10 @@ def _track_results(
     record: tracking.Record,
     data_file: Path,
     method: str,
-    arrays: Mapping[str, NDArray],
+    arrays: Mapping[str, Array],
     analysis: Analysis,
 ) -> None:
-    from steps.plots import methods
+    from steps.plots import catalogue
 
     names = list(madminer_file.read_setup(data_file).parameters)
     kinematics = arrays["log_likelihood/kinematics"]
@@ -179,13 +178,11 @@ def _track_results(
     )
     if f"fisher/{method}" in arrays:
         record.metrics(summary.fisher_numbers(arrays[f"fisher/{method}"], names))
-    closures = from_arrays([arrays])
-    numbers = [(c.correlation, c.slope) for c in closures]
-    pictures = methods.correlation(method, [arrays])
-    pictures |= methods.closure(method, [arrays], [vars(c) for c in closures], numbers)
+    pictures = catalogue.correlation(method, [arrays])
+    pictures |= catalogue.closure(method, [arrays], from_arrays([arrays]))
     for name, figure in pictures.items():
         record.figure(f"{name}.png", figure)
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, "machine-learning")

@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
-from steps.inference.statistics import intervals, limits, profile
-from steps.inference.truth import from_arrays
-from steps.interface import command, results
-from steps.interface.files import atomic, unpack
-from steps.interface.inputs import MlInput, load_ml
-from steps.plots import figures, methods
+from steps.arrays import Array
+from steps.inference.closure import from_arrays
+from steps.inference.statistics import CONFIDENCE_LEVELS, intervals, limits, profile
+from steps.plots import catalogue, figures
+from steps.settings import arguments, learning, stages
+from steps.stage import command, provenance, results
+from steps.stage.errors import InputError, SettingError
+from steps.stage.files import atomic, unpack
+
+_CONFIDENCE = {f"{level} % CL": p for level, p in CONFIDENCE_LEVELS.items()}
 
 
 def main() -> None:
@@ -23,107 +26,125 @@ def main() -> None:
     parser = command.parser(main.__doc__)
     parser.add_argument("--result-files", type=Path, nargs="+", required=True, help="evaluations")
     parser.add_argument("--reference-file", type=Path, required=True, help="method-free results")
+    arguments.add(parser)
     args = parser.parse_args()
 
-    spec = load_ml(args.input_file)
+    settings = learning.of_stage(args, stages.Plotting)
     reference = results.read(args.reference_file)
-    runs = _by_method(spec.methods, args.result_files)
-    table = _limits(spec, reference, runs)
+    runs = _by_method(settings.methods, args.result_files, reference)
+    table = _limits(settings, reference, runs)
     with atomic(args.output_dir / "plots") as folder:
         folder.mkdir()
-        for name, figure in _figures(spec, reference, runs, table).items():
+        for name, figure in _figures(settings, reference, runs, table).items():
             figure.savefig(folder / f"{name}.png")
-        text = yaml.safe_dump(_summary(spec, reference, runs, table), sort_keys=False)
+        text = yaml.safe_dump(_summary(settings, reference, runs, table), sort_keys=False)
         (folder / "limits.yml").write_text(text)
     print(text)
 
 
-Runs = Mapping[str, Sequence[Mapping[str, NDArray]]]
+Runs = Mapping[str, Sequence[Mapping[str, Array]]]
 
 
-def _by_method(methods: Sequence[str], files: Sequence[Path]) -> Runs:
-    runs: dict[str, list[tuple[int, Mapping[str, NDArray]]]] = {method: [] for method in methods}
+def _by_method(
+    methods: Sequence[str], files: Sequence[Path], reference: Mapping[str, Array]
+) -> Runs:
+    runs: dict[str, list[tuple[int, Mapping[str, Array]]]] = {m: [] for m in methods}
     for file in files:
         with tempfile.TemporaryDirectory() as scratch:
             unpack(file, Path(scratch))
-            about = yaml.safe_load((Path(scratch) / "training.yml").read_text())
+            about = provenance.read(Path(scratch) / "training.yml")
             arrays = results.read(Path(scratch) / "results.h5")
-        runs[about["method"]].append((about["run"], arrays))
+        _check_alike(file, arrays, reference)
+        if about["method"] in runs:
+            runs[about["method"]].append((about["run"], arrays))
+    for method, items in runs.items():
+        if not items:
+            raise SettingError(f"methods: no results of {method}; evaluate it, or leave it out")
     return {
         method: [arrays for _, arrays in sorted(items, key=lambda item: item[0])]
         for method, items in runs.items()
     }
 
 
-def _limits(spec: MlInput, reference: Mapping[str, NDArray], runs: Runs) -> list[figures.Result]:
+def _check_alike(file: Path, arrays: Mapping[str, Array], reference: Mapping[str, Array]) -> None:
+    """Refuse results of other expected data, or on another grid."""
+    for name in (name for name in reference if name.startswith("expectation/")):
+        if not np.array_equal(arrays.get(name, np.array([])), reference[name]):
+            raise InputError(
+                f"{file}: {name.removeprefix('expectation/')} is not that of the reference file; "
+                "evaluate with the same settings and data"
+            )
+
+
+def _limits(
+    settings: stages.Plotting, reference: Mapping[str, Array], runs: Runs
+) -> list[figures.Result]:
     """Return the limits that the input file asks for; the runs of a method are averaged."""
-    shape, n_parameters = tuple(spec.resolutions), len(spec.resolutions)
+    shape, n_parameters = tuple(settings.resolutions), len(settings.resolutions)
     rate = reference["log_likelihood/rate"]
     kinematics = {"histogram": reference["log_likelihood/histogram"]}
     for method, items in runs.items():
         kinematics[method] = np.mean([r["log_likelihood/kinematics"] for r in items], axis=0)
     color = figures.colors(["rate", *kinematics])
 
-    def result(name: str, log_likelihood: NDArray, with_rate: bool) -> figures.Result:
+    def result(name: str, log_likelihood: Array, with_rate: bool) -> figures.Result:
         found = limits(log_likelihood, n_parameters)
         label = name if name in ("rate", "histogram") else name.upper()
         return figures.Result(
             label=label if with_rate else f"{label} (kinematics)",
             p_values=found.p_values.reshape(shape),
-            best_fit=reference["grid"][found.best_fit],
+            best_fit=reference["expectation/grid"][found.best_fit],
             with_rate=with_rate,
             color=color[name],
         )
 
-    table = [result("rate", rate, True)] if spec.plotting["rates"] else []
+    table = [result("rate", rate, True)] if settings.plotting["rates"] else []
     for name, log_likelihood in kinematics.items():
-        for with_rate in sorted(set(spec.include_xsec), reverse=True):
+        for with_rate in sorted(set(settings.include_xsec), reverse=True):
             table.append(result(name, log_likelihood + with_rate * rate, with_rate))
     return table
 
 
 def _figures(
-    spec: MlInput, reference: Mapping[str, NDArray], runs: Runs, table: Sequence[figures.Result]
-) -> dict[str, Any]:
-    grid = reference["grid"].reshape(*spec.resolutions, -1)
-    shown = min(2, len(spec.resolutions))
-    axes = [np.unique(grid[..., k]) for k in range(shown)]
+    settings: stages.Plotting,
+    reference: Mapping[str, Array],
+    runs: Runs,
+    table: Sequence[figures.Result],
+) -> catalogue.Figures:
+    grid = reference["expectation/grid"].reshape(*settings.resolutions, -1)
+    shown = min(2, len(settings.resolutions))
     names = [str(name) for name in reference["parameters"].astype(str)[:shown]]
     projected = [
         replace(r, p_values=profile(r.p_values, shown), best_fit=r.best_fit[:shown]) for r in table
     ]
-    made = {}
-    if spec.plotting["all_methods"]:
-        wanted = spec.plotting["all_methods_pvalue"].upper()
-        background = next(r for r in projected if r.label.removesuffix(" (kinematics)") == wanted)
-        made["all_methods"] = figures.all_methods(
-            axes, names, spec.theta_true, projected, background
-        )
-    if spec.plotting["all_methods_separate"]:
-        made["all_methods_separate"] = figures.all_methods_separate(
-            axes, names, spec.theta_true, projected
-        )
-    if spec.plotting["correlations"]:
-        for method in spec.plotting["correlations_methods"]:
-            made |= methods.correlation(method, runs[method])
-    for method, items in runs.items():
-        closures = from_arrays(items)
-        numbers = [(c.correlation, c.slope) for c in closures]
-        made |= methods.closure(method, items, [vars(c) for c in closures], numbers)
-    made["losses"] = figures.losses(
-        {method.upper(): [r["losses"] for r in items] for method, items in runs.items()}
+    wanted = settings.plotting["all_methods_pvalue"].upper()
+    report = catalogue.Report(
+        grid=figures.Grid(
+            axes=[np.unique(grid[..., k]) for k in range(shown)],
+            names=names,
+            theta_true=settings.theta_true,
+        ),
+        confidence=_CONFIDENCE,
+        results=projected,
+        background=next(r for r in projected if r.label.removesuffix(" (kinematics)") == wanted),
+        runs=runs,
+        closures={method: from_arrays(items) for method, items in runs.items()},
+        options=settings.plotting,
     )
-    return made
+    return catalogue.draw(report)
 
 
 def _summary(
-    spec: MlInput, reference: Mapping[str, NDArray], runs: Runs, table: Sequence[figures.Result]
+    settings: stages.Plotting,
+    reference: Mapping[str, Array],
+    runs: Runs,
+    table: Sequence[figures.Result],
 ) -> dict[str, Any]:
     names = [str(name) for name in reference["parameters"].astype(str)]
-    grid = reference["grid"].reshape(*spec.resolutions, -1)
+    grid = reference["expectation/grid"].reshape(*settings.resolutions, -1)
     summary: dict[str, Any] = {
-        "theta_true": dict(zip(names, spec.theta_true, strict=True)),
-        "events_expected": round(float(reference["n_expected"]), 1),
+        "theta_true": dict(zip(names, settings.theta_true, strict=True)),
+        "events_expected": round(float(reference["expectation/n_expected"]), 1),
         "limits": {
             result.label: {
                 "best_fit": _rounded(dict(zip(names, result.best_fit, strict=True))),
@@ -134,7 +155,7 @@ def _summary(
                             names, intervals(grid, result.p_values, p), strict=True
                         )
                     }
-                    for level, p in figures.CONFIDENCE.items()
+                    for level, p in _CONFIDENCE.items()
                 },
             }
             for result in table
@@ -164,4 +185,4 @@ def _rounded(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, "machine-learning")

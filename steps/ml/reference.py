@@ -5,51 +5,45 @@ from pathlib import Path
 import numpy as np
 
 from steps.events import madminer_file
-from steps.inference import fisher
 from steps.inference.analysis import Analysis
 from steps.inference.statistics import grid
-from steps.interface import command, overrides, results, seeds
-from steps.interface.files import atomic
-from steps.interface.inputs import load_ml
+from steps.madminer.limits import Information
+from steps.settings import arguments, learning, stages
+from steps.stage import command, results, seeds
+from steps.stage.files import atomic
 
 
 def main() -> None:
     """Write ``reference.h5``: limits from the rate and from histograms, Fisher information."""
     parser = command.parser(main.__doc__)
     parser.add_argument("--data-file", type=Path, required=True, help="MadMiner file")
-    command.add_overrides(parser)
-    parser.add_argument("--seed", type=int, default=1, help="seed of the run")
+    arguments.add(parser, "seed", "mlflow_args_e", short="mlflow_args_e")
     args = parser.parse_args()
 
-    spec = load_ml(args.input_file)
-    parameters = overrides.Evaluating.parse(args.overrides)
-    seeds.seed_globally(args.seed, "reference")
-    points = grid(spec.region, spec.resolutions)
-    setup = madminer_file.read_setup(args.data_file)
+    settings = learning.of_stage(args, stages.Reference)
+    seeds.seed_globally(settings.seed, "reference")
     analysis = Analysis(
         str(args.data_file),
-        spec.theta_true,
-        points,
-        parameters.luminosity,
-        parameters.test_split,
-        parameters.n_samples_train,
+        settings.theta_true,
+        grid(settings.region, settings.resolutions),
+        settings.luminosity,
+        settings.test_split,
+        settings.n_samples_train,
     )
+    arrays = analysis.expectation() | {
+        "parameters": np.array(list(madminer_file.read_setup(args.data_file).parameters), "S"),
+        "log_likelihood/rate": analysis.rate(),
+        "log_likelihood/histogram": analysis.from_histogram(settings.histogram_vars),
+    }
+    if settings.fisher_information["bool"]:
+        theta = np.array(settings.fisher_information["theta_true"], dtype=float)
+        information = Information(str(args.data_file), theta, settings.luminosity)
+        arrays["fisher/rate"] = information.in_rate()
+        arrays["fisher/histogram"] = information.in_histogram(settings.fisher_information)
     with atomic(args.output_dir / "reference.h5") as path:
-        results.write(
-            path,
-            {
-                "grid": points,
-                "parameters": np.array(list(setup.parameters), dtype="S"),
-                "n_expected": analysis.n_expected,
-                "log_likelihood/rate": analysis.rate(),
-                "log_likelihood/histogram": analysis.from_histogram(spec.histogram_vars),
-            }
-            | fisher.from_observables(
-                str(args.data_file), spec.fisher_information, parameters.luminosity
-            ),
-        )
+        results.write(path, arrays)
     print(f"{analysis.n_expected:.1f} events expected at the true point")
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, "machine-learning")

@@ -1,25 +1,25 @@
-"""Stage sampling: draw a training sample for every method and run."""
+"""Stage sampling: draw samples of training and validation for every method and run."""
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-import yaml
-
+from steps.arrays import Array
 from steps.inference import samples
-from steps.interface import command, overrides, seeds, tracking
-from steps.interface.errors import InputError
-from steps.interface.files import atomic, discard, sha256
-from steps.interface.inputs import load_ml
+from steps.inference.methods import METHODS
+from steps.settings import arguments, learning, stages
+from steps.stage import command, provenance, seeds
+from steps.stage.errors import SettingError
+from steps.stage.files import atomic, discard, sha256
+from steps.tracking import record as tracking
 
 
 def main() -> None:
     """Write ``data/Samples_<method>_<run>/``: one array per column, and how they were drawn."""
     parser = command.parser(main.__doc__)
     parser.add_argument("--data-file", type=Path, required=True, help="MadMiner file")
-    command.add_overrides(parser)
-    parser.add_argument("--seed", type=int, default=1, help="seed of the run")
+    arguments.add(parser, "seed", "mlflow_args_s", short="mlflow_args_s")
     tracking.add_arguments(parser)
     args = parser.parse_args()
     with tracking.run("sampling", args) as record:
@@ -27,44 +27,59 @@ def main() -> None:
 
 
 def _sample(args: argparse.Namespace, record: tracking.Record) -> None:
+    settings = learning.of_stage(args, stages.Sampling)
     discard(args.output_dir, "data/Samples_*_*")
-    spec = load_ml(args.input_file)
-    parameters = overrides.Sampling.parse(args.overrides)
-    origin = {
+    facts = {
+        "partition": {"test_split": settings.test_split, "valid_split": settings.valid_split},
         "data_file_sha256": sha256(args.data_file),
         "tracking": {"sampling_run_id": record.run_id},
     }
-    record.parameters(asdict(parameters) | {"seed": args.seed, "methods": spec.methods})
-    record.parameters({"data_file": args.data_file, "data_file_sha256": origin["data_file_sha256"]})
-    jobs = [(m, run) for run in range(parameters.n_sampling_runs) for m in spec.methods]
+    shown = {key: value for key, value in asdict(settings).items() if key != "thetas"}
+    record.parameters(shown | {"methods": list(settings.thetas), "data_file": args.data_file})
+    record.parameters({"data_file_sha256": facts["data_file_sha256"]})
+    jobs = [(m, run) for run in range(settings.n_sampling_runs) for m in settings.thetas]
     report = command.progress(len(jobs), "samples", seconds=0)
     for done, (method, run) in enumerate(jobs, start=1):
-        seed = seeds.integer(args.seed, "sampling", method, run)
-        seeds.seed_globally(seed, "draw")
-        try:
-            columns = samples.draw(
-                str(args.data_file),
-                method,
-                spec.thetas[method],
-                parameters.n_samples_train,
-                seeds.generator(seed, "points"),
-                test_split=parameters.test_split,
-                nuisance=bool(parameters.nuisance_flag),
-            )
-        except ValueError as error:
-            raise InputError(f"{spec.path}: {method}: {error}") from None
-        about = {"method": method, "run": run, "seed": seed, "n_samples": len(columns["x"])}
+        seed = seeds.integer(settings.seed, "sampling", method, run)
+        columns = _draw(args.data_file, settings, method, seed)
+        sizes = {f"n_{part}": len(sample["x"]) for part, sample in columns.items()}
         place = args.output_dir / "data" / f"Samples_{method}_{run}"
         with atomic(place) as folder:
             folder.mkdir()
-            for name, column in columns.items():
-                np.save(folder / f"{name}_{method}_train.npy", column, allow_pickle=False)
-            text = yaml.safe_dump(about | origin, sort_keys=False)
-            (folder / "sample.yml").write_text(text)
-        record.metrics({f"n_samples/{method}_{run}": len(columns["x"])})
+            for part, sample in columns.items():
+                samples.save(folder, f"{method}_{part}", sample)
+            about = {"method": method, "run": run, "seed": seed} | sizes | facts
+            provenance.write(folder / "sample.yml", about)
+        record.metrics({f"n_samples/{method}_{run}": sum(sizes.values())})
         record.files([place / "sample.yml"], place.name)
         report(done)
 
 
+def _draw(
+    data_file: Path, settings: stages.Sampling, method: str, seed: int
+) -> Mapping[str, Mapping[str, Array]]:
+    """Draw events for training, and others for validation, at the same parameter points."""
+    seeds.seed_globally(seed, "draw")
+    n_validation = round(settings.valid_split * settings.n_samples_train)
+    drawn = {}
+    for part, n in (
+        ("train", settings.n_samples_train - n_validation),
+        ("validation", n_validation),
+    ):
+        what = samples.Draw(
+            settings.thetas[method],
+            n,
+            settings.test_split,
+            settings.valid_split,
+            nuisance=bool(settings.nuisance_flag),
+        )
+        rng = seeds.generator(seed, "points")
+        try:
+            drawn[part] = samples.draw(str(data_file), METHODS[method], what, rng, part)
+        except ValueError as error:
+            raise SettingError(f"{method}: {error}") from None
+    return drawn
+
+
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, "machine-learning")

@@ -3,21 +3,21 @@
 import argparse
 import tarfile
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from numpy.typing import NDArray
 
-from steps.inference import estimators
-from steps.interface import command, overrides, seeds, tracking
-from steps.interface.errors import InputError
-from steps.interface.files import atomic, discard
-from steps.interface.inputs import load_ml
+from steps.arrays import Array
+from steps.inference import networks, samples
+from steps.inference.methods import METHODS
+from steps.madminer.estimator import Estimator, Fit
+from steps.settings import arguments, learning, stages
+from steps.stage import command, provenance, seeds
+from steps.stage.errors import SettingError
+from steps.stage.files import atomic, discard
+from steps.tracking import record as tracking
 
 _EXAMPLE_SIZE = 5
 
@@ -26,7 +26,7 @@ def main() -> None:
     """Write ``Model.tar.gz``: the estimator as MadMiner saves it, its losses and settings."""
     parser = command.parser(main.__doc__)
     parser.add_argument("--sample-dir", type=Path, required=True, help="sample of one method")
-    command.add_overrides(parser)
+    arguments.add(parser, "mlflow_args_t", short="mlflow_args_t")
     tracking.add_arguments(parser)
     args = parser.parse_args()
     with tracking.run("training", args) as record:
@@ -34,55 +34,67 @@ def main() -> None:
 
 
 def _train(args: argparse.Namespace, record: tracking.Record) -> None:
-    spec = load_ml(args.input_file)
-    about = yaml.safe_load((args.sample_dir / "sample.yml").read_text())
-    method = about["method"]
-    sample = {
-        path.name.removesuffix(f"_{method}_train.npy"): np.load(path, allow_pickle=False)
-        for path in args.sample_dir.glob("*.npy")
-    }
-    settings = estimators.Training(**overrides.Training.parse(args.overrides).over(spec.training))
+    settings = learning.of_stage(args, stages.Training)
+    about = provenance.read(args.sample_dir / "sample.yml")
+    _check_partition(settings, about["partition"])
+    method, fit = METHODS[about["method"]], Fit(**settings.fit)
+    training, validation = (
+        samples.load(args.sample_dir, f"{method.name}_{part}") for part in ("train", "validation")
+    )
     links = about.pop("tracking")
-    record.parameters(about | {"estimator": spec.estimator} | asdict(settings))
-    record.tags({"mlflow.runName": f"{method}-{about['run']}", **links})
+    partition = about["partition"]
+    record.parameters(about | partition | {"estimator": settings.estimator} | asdict(fit))
+    record.tags({"mlflow.runName": f"{method.name}-{about['run']}", **links})
 
-    report = command.progress(settings.num_epochs, "epochs")
+    report = command.progress(fit.num_epochs, "epochs")
 
-    def epoch(done: int, training: float, validation: float) -> None:
-        record.metrics({"training_loss": training, "validation_loss": validation}, step=done)
+    def epoch(done: int, training_loss: float, validation_loss: float) -> None:
+        losses = {"training_loss": training_loss, "validation_loss": validation_loss}
+        record.metrics(losses, step=done)
         report(done)
 
     seeds.seed_globally(about["seed"], "training")
     torch.manual_seed(seeds.integer(about["seed"], "training"))
     try:
-        model, losses = estimators.train(method, spec.estimator, sample, settings, epoch)
+        model, losses = networks.train(
+            method, settings.estimator, (training, validation), fit, epoch
+        )
     except ValueError as error:
-        raise InputError(f"{spec.path}: {method}: {error}") from None
-    print(f"{method}: validation loss {losses[0, 1]:.4f} -> {losses[:, 1].min():.4f}")
+        raise SettingError(f"{method.name}: {error}") from None
+    best = losses[:, 1].min()
+    print(f"{method.name}: validation loss {losses[0, 1]:.4f} -> {best:.4f}")
 
     if record.on:
-        _track_model(record, method, model, sample)
+        _track_model(record, method.name, model, networks.columns(method, training))
         links |= {"training_run_id": record.run_id, "model_id": record.model_id}
-    folder = args.output_dir / "models" / method
-    discard(folder.parent, method)
+    folder = args.output_dir / "models" / method.name
+    discard(folder.parent, method.name)
     folder.mkdir(parents=True, exist_ok=True)
-    model.save(str(folder / method))
+    model.save(folder / method.name)
     np.save(folder / "losses.npy", losses, allow_pickle=False)
-    about |= {"estimator": spec.estimator, "training": asdict(settings), "tracking": links}
-    (folder / "training.yml").write_text(yaml.safe_dump(about, sort_keys=False))
+    about |= {"estimator": settings.estimator, "training": asdict(fit), "tracking": links}
+    provenance.write(folder / "training.yml", about)
     with atomic(args.output_dir / "Model.tar.gz") as path, tarfile.open(path, "w:gz") as archive:
-        archive.add(folder, arcname=method)
-    record.metrics({"best_validation_loss": losses[:, 1].min()})
+        archive.add(folder, arcname=method.name)
+    record.metrics({"best_validation_loss": best})
     record.files([args.output_dir / "Model.tar.gz", folder / "training.yml"])
 
 
-def _track_model(
-    record: tracking.Record, method: str, model: Any, sample: Mapping[str, NDArray]
-) -> None:
+def _check_partition(settings: stages.Training, partition: dict[str, float]) -> None:
+    """Refuse another share of validation than that which the sample was drawn with."""
+    wanted, drawn = settings.valid_split, partition["valid_split"]
+    if wanted not in (None, drawn):
+        raise SettingError(
+            f"valid_split: {wanted:g}, but the sample was drawn with {drawn:g}; draw it again "
+            "with the same"
+        )
+
+
+def _track_model(record: tracking.Record, method: str, model: Estimator, columns: Array) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        example = estimators.Network.columns(method, sample)[:_EXAMPLE_SIZE]
-        record.model(method, estimators.Network(model), example, Path(scratch) / "model")
+        example = columns[:_EXAMPLE_SIZE]
+        record.model(method, model.network(), example, Path(scratch) / "model")
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, "machine-learning")

@@ -6,24 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from steps.arrays import Array
 from steps.events import madminer_file
 from steps.events.combination import mixture_weights
-from steps.interface import command, seeds
-from steps.interface.errors import InputError
-from steps.interface.files import atomic
-from steps.interface.inputs import load_ph
+from steps.settings import arguments, physics, stages
+from steps.stage import command, seeds
+from steps.stage.errors import SettingError
+from steps.stage.files import atomic
 
 
 def main() -> None:
     """Write ``data/combined_delphes.h5``, a MadMiner file."""
     parser = command.parser(main.__doc__)
     parser.add_argument("--data-files", type=Path, nargs="+", required=True, help="MadMiner files")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the run")
+    arguments.add(parser, *arguments.PHYSICS)
     args = parser.parse_args()
 
-    spec = load_ph(args.input_file)
+    settings = physics.of_stage(args, stages.Combine)
     # By name, so that the order in which the jobs finished does not matter.
     files = sorted(args.data_files, key=lambda file: file.name)
     samples = [madminer_file.read_sample(file) for file in files]
@@ -33,20 +33,20 @@ def main() -> None:
     for requirement, passed in flow.items():
         print(f"{passed} events: {requirement}")
         if passed == 0:
-            raise InputError(
-                f"{spec.path}: observables, cuts: no event passes '{requirement}'; "
+            raise SettingError(
+                f"observables, cuts: no event passes '{requirement}'; "
                 "loosen it or generate more events"
             )
 
     benchmarks = list(madminer_file.read_setup(files[0]).benchmarks)
-    columns: list[tuple[NDArray, NDArray, NDArray]] = []
+    columns: list[tuple[Array, Array, Array]] = []
     for process in dict.fromkeys(sample.origin.process for sample in samples):
         members = [sample for sample in samples if sample.origin.process == process]
         columns.append(_joined(members, benchmarks))
     observations, weights, sampled = (np.concatenate(c) for c in zip(*columns, strict=True))
     for name, cross_section in zip(benchmarks, weights.sum(axis=0), strict=True):
         print(f"{name}: {cross_section:.4e} pb after cuts")
-    order = seeds.generator(args.seed, "combine").permutation(len(weights))
+    order = seeds.generator(settings.seed, "combine").permutation(len(weights))
     with atomic(args.output_dir / "data" / "combined_delphes.h5") as path:
         shutil.copyfile(files[0], path)
         madminer_file.replace_events(path, observations[order], weights[order], sampled[order])
@@ -54,7 +54,7 @@ def main() -> None:
 
 def _joined(
     samples: Sequence[madminer_file.Sample], benchmarks: Sequence[str]
-) -> tuple[NDArray, NDArray, NDArray]:
+) -> tuple[Array, Array, Array]:
     """Join the samples of one process: observations, weights and MadMiner's sampling index."""
     observations = np.concatenate([sample.observations for sample in samples])
     weights = np.concatenate([sample.weights for sample in samples])
@@ -74,4 +74,4 @@ def _joined(
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, "physics")

@@ -13,7 +13,8 @@ arXiv:1205.4231) as implemented in MadGraph5_aMC@NLO.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+
+from steps.arrays import Array
 
 # Electroweak inputs of the model: alpha(M_Z), G_F [GeV^-2] and M_Z [GeV] fix everything else.
 ALPHA_EW = 1 / 127.9
@@ -36,12 +37,13 @@ _METRIC = np.array([1.0, -1.0, -1.0, -1.0])
 _TEV2_TO_GEV2 = 1e-6
 
 
-def minkowski(p: NDArray, q: NDArray) -> NDArray:
+def minkowski(p: Array, q: Array) -> Array:
     """Return the Minkowski product p.q of four-vectors ``(..., 4)`` ordered (E, px, py, pz)."""
-    return np.sum(p * q * _METRIC, axis=-1)
+    product: Array = np.sum(p * q * _METRIC, axis=-1)
+    return product
 
 
-def left_handed_current(outgoing: NDArray, incoming: NDArray) -> NDArray:
+def left_handed_current(outgoing: Array, incoming: Array) -> Array:
     """Return the massless current J^mu = u-bar_L(outgoing) gamma^mu u_L(incoming).
 
     Args:
@@ -65,7 +67,7 @@ def left_handed_current(outgoing: NDArray, incoming: NDArray) -> NDArray:
     )
 
 
-def _weyl_spinor(p: NDArray) -> NDArray:
+def _weyl_spinor(p: Array) -> Array:
     """Left-handed Weyl spinor ``(n, 2)`` with u u^dagger = p.sigma, stable for any sign of pz."""
     e, px, py, pz = p.T
     forward = pz > 0
@@ -75,8 +77,8 @@ def _weyl_spinor(p: NDArray) -> NDArray:
 
 
 def sub_amplitudes(
-    pa: NDArray, pb: NDArray, p3: NDArray, p4: NDArray, anti_a: NDArray, anti_b: NDArray
-) -> NDArray:
+    pa: Array, pb: Array, p3: Array, p4: Array, anti_a: Array, anti_b: Array
+) -> Array:
     """Return the amplitudes of the Standard Model and of either operator at unit coefficient.
 
     Args:
@@ -109,32 +111,36 @@ def sub_amplitudes(
     )
     propagators = _propagator(minkowski(q1, q1)) * _propagator(minkowski(q2, q2))
     coupling = 0.5 * G_WEAK**2 * 0.5 * G_WEAK**2 * VEV
-    return coupling * propagators[:, None] * vertex
+    amplitudes: Array = coupling * propagators[:, None] * vertex
+    return amplitudes
 
 
-def _line_current(incoming: NDArray, outgoing: NDArray, anti: NDArray) -> NDArray:
+def _line_current(incoming: Array, outgoing: Array, anti: Array) -> Array:
     anti = anti[:, None]
     return left_handed_current(
         np.where(anti, incoming, outgoing), np.where(anti, outgoing, incoming)
     )
 
 
-def _levi_civita(a: NDArray, b: NDArray, c: NDArray, d: NDArray) -> NDArray:
+def _levi_civita(a: Array, b: Array, c: Array, d: Array) -> Array:
     """Contract epsilon^{mu nu rho sigma} with four vectors, by cofactors of 2x2 minors."""
 
-    def minor(v: NDArray, w: NDArray, i: int, j: int) -> NDArray:
-        return v[:, i] * w[:, j] - v[:, j] * w[:, i]
+    def minor(v: Array, w: Array, i: int, j: int) -> Array:
+        value: Array = v[:, i] * w[:, j] - v[:, j] * w[:, i]
+        return value
 
     pairs = [(0, 1, 2, 3, 1), (0, 2, 1, 3, -1), (0, 3, 1, 2, 1), (1, 2, 0, 3, 1), (1, 3, 0, 2, -1)]
     pairs.append((2, 3, 0, 1, 1))
-    return sum(sign * minor(a, b, i, j) * minor(c, d, k, m) for i, j, k, m, sign in pairs)
+    terms = [sign * minor(a, b, i, j) * minor(c, d, k, m) for i, j, k, m, sign in pairs]
+    contracted: Array = np.sum(terms, axis=0)
+    return contracted
 
 
-def _propagator(q2: NDArray) -> NDArray:
+def _propagator(q2: Array) -> Array:
     return 1.0 / (q2 - M_W**2 + 1j * M_W * WIDTH_W)
 
 
-def quadratic_form(amplitudes: NDArray) -> NDArray:
+def quadratic_form(amplitudes: Array) -> Array:
     """Return the coefficients of the spin- and colour-averaged |M|^2 as a quadratic polynomial.
 
     With c = (1, CWL2, CPWL2), |M|^2 = sum_{i<=j} coefficient_ij c_i c_j.
@@ -160,7 +166,7 @@ def quadratic_form(amplitudes: NDArray) -> NDArray:
     )
 
 
-def monomials(points: Sequence[Mapping[str, float]]) -> NDArray:
+def monomials(points: Sequence[Mapping[str, float]]) -> Array:
     """Return the monomials that multiply :func:`quadratic_form` at parameter points.
 
     Args:

@@ -14,39 +14,38 @@ import awkward as ak
 import fastjet
 import numpy as np
 import vector
-from numpy.typing import NDArray
 from particle import PDGID
 
+from steps.arrays import Array
 from steps.events.particles import Particles
+from steps.events.species import ELECTRON, MASS, MUON, PHOTON
 
 vector.register_awkward()
 
-_ELECTRON, _MUON, _PHOTON = 11, 13, 22
 _INVISIBLE = (12, 14, 16)
-_MASS = {_ELECTRON: 0.000511, _MUON: 0.10566}
 _TRACKER_ETA, _CALORIMETER_ETA = 2.5, 5.0
 _ISOLATION_RADIUS, _ISOLATION_PT_MIN = 0.5, 0.5
-_ISOLATION_RATIO = {_PHOTON: 0.12, _ELECTRON: 0.12, _MUON: 0.25}
+_ISOLATION_RATIO = {PHOTON: 0.12, ELECTRON: 0.12, MUON: 0.25}
 _JET_RADIUS, _JET_PT_MIN = 0.5, 20.0
 
 # Tracking efficiency by |eta| < 1.5 and < 2.5, each below and above the pT edges.
-_TRACK_EDGES = {"hadron": (0.1, 1.0), _ELECTRON: (0.1, 1.0, 100.0), _MUON: (0.1, 1.0)}
+_TRACK_EDGES = {"hadron": (0.1, 1.0), ELECTRON: (0.1, 1.0, 100.0), MUON: (0.1, 1.0)}
 _TRACK_EFFICIENCY = {
     "hadron": ((0.0, 0.70, 0.95), (0.0, 0.60, 0.85)),
-    _ELECTRON: ((0.0, 0.73, 0.95, 0.99), (0.0, 0.50, 0.83, 0.90)),
-    _MUON: ((0.0, 0.75, 0.99), (0.0, 0.70, 0.98)),
+    ELECTRON: ((0.0, 0.73, 0.95, 0.99), (0.0, 0.50, 0.83, 0.90)),
+    MUON: ((0.0, 0.75, 0.99), (0.0, 0.70, 0.98)),
 }
 # Relative momentum resolution sqrt(a^2 + (b pT)^2) by |eta| < 0.5, < 1.5 and < 2.5.
 _TRACK_RESOLUTION = {
     "hadron": ((0.06, 1.3e-3), (0.10, 1.7e-3), (0.25, 3.1e-3)),
-    _ELECTRON: ((0.03, 1.3e-3), (0.05, 1.7e-3), (0.15, 3.1e-3)),
-    _MUON: ((0.01, 1.0e-4), (0.015, 1.5e-4), (0.025, 3.5e-4)),
+    ELECTRON: ((0.03, 1.3e-3), (0.05, 1.7e-3), (0.15, 3.1e-3)),
+    MUON: ((0.01, 1.0e-4), (0.015, 1.5e-4), (0.025, 3.5e-4)),
 }
 # Identification efficiency above pT 10 GeV by |eta| < 1.5 and below the edge of acceptance.
 _IDENTIFICATION = {
-    _PHOTON: (0.95, 0.85, 2.5),
-    _ELECTRON: (0.95, 0.85, 2.5),
-    _MUON: (0.95, 0.95, 2.4),
+    PHOTON: (0.95, 0.85, 2.5),
+    ELECTRON: (0.95, 0.85, 2.5),
+    MUON: (0.95, 0.95, 2.4),
 }
 _IDENTIFICATION_PT_MIN = 10.0
 
@@ -70,12 +69,12 @@ def reconstruct(particles: Particles, rng: np.random.Generator) -> Mapping[str, 
     neutral_hadrons = _towers(calorimeter, rng, electromagnetic=False)
     flow = np.concatenate([tracks, photons, neutral_hadrons])
 
-    lepton_track = np.isin(np.abs(tracks["pdgid"]), (_ELECTRON, _MUON))
+    lepton_track = np.isin(np.abs(tracks["pdgid"]), (ELECTRON, MUON))
     isolating = np.concatenate([tracks[~lepton_track], photons, neutral_hadrons])
     identified = {
-        "a": _identify(photons, isolating, _PHOTON, rng),
-        "e": _identify(tracks, isolating, _ELECTRON, rng),
-        "mu": _identify(tracks, isolating, _MUON, rng),
+        "a": _identify(photons, isolating, PHOTON, rng),
+        "e": _identify(tracks, isolating, ELECTRON, rng),
+        "mu": _identify(tracks, isolating, MUON, rng),
     }
     objects = {name: _ordered(columns, n_events) for name, columns in identified.items()}
     objects["j"] = _jets(flow, n_events, [objects["a"], objects["e"], objects["mu"]])
@@ -89,7 +88,7 @@ _COLUMNS = np.dtype(
 )
 
 
-def _columns(event: NDArray, pdgid: NDArray, pt: NDArray, eta: NDArray, phi: NDArray) -> NDArray:
+def _columns(event: Array, pdgid: Array, pt: Array, eta: Array, phi: Array) -> Array:
     columns = np.zeros(len(event), dtype=_COLUMNS)
     columns["event"], columns["pdgid"] = event, pdgid
     columns["pt"], columns["eta"], columns["phi"] = pt, eta, phi
@@ -101,12 +100,12 @@ def _charge(pdg_id: int) -> float:
     return float(PDGID(pdg_id).charge or 0.0)
 
 
-def _charges(pdg_id: NDArray) -> NDArray:
+def _charges(pdg_id: Array) -> Array:
     codes, inverse = np.unique(pdg_id, return_inverse=True)
     return np.array([_charge(int(code)) for code in codes])[inverse]
 
 
-def _tracks(particles: Particles, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+def _tracks(particles: Particles, rng: np.random.Generator) -> tuple[Array, Array]:
     """Return reconstructed tracks, and the particles left to the calorimeters (``pt`` is true)."""
     kind = np.abs(particles.pdg_id)
     visible = ~np.isin(kind, _INVISIBLE)
@@ -125,8 +124,8 @@ def _tracks(particles: Particles, rng: np.random.Generator) -> tuple[NDArray, ND
     eta = np.abs(true["eta"])
     central = (eta > 1.5).astype(int)
     efficiency, sigma = np.zeros(eta.size), np.ones(eta.size)
-    kind = np.where(np.isin(kind[visible], (_ELECTRON, _MUON)), kind[visible], 0)
-    for species, code in (("hadron", 0), (_ELECTRON, _ELECTRON), (_MUON, _MUON)):
+    kind = np.where(np.isin(kind[visible], (ELECTRON, MUON)), kind[visible], 0)
+    for species, code in (("hadron", 0), (ELECTRON, ELECTRON), (MUON, MUON)):
         of = kind == code
         bin_ = np.searchsorted(_TRACK_EDGES[species], pt[of])
         efficiency[of] = np.array(_TRACK_EFFICIENCY[species])[central[of], bin_]
@@ -137,18 +136,18 @@ def _tracks(particles: Particles, rng: np.random.Generator) -> tuple[NDArray, ND
     tracked = (true["charge"] != 0) & (eta <= _TRACKER_ETA) & (rng.random(eta.size) < efficiency)
     tracks = true[tracked]
     tracks["pt"] = _smear(tracks["pt"], sigma[tracked] * tracks["pt"], rng)
-    return tracks, true[~tracked & (kind != _MUON) & (eta < _CALORIMETER_ETA)]
+    return tracks, true[~tracked & (kind != MUON) & (eta < _CALORIMETER_ETA)]
 
 
-def _smear(value: NDArray, sigma: NDArray, rng: np.random.Generator) -> NDArray:
+def _smear(value: Array, sigma: Array, rng: np.random.Generator) -> Array:
     """Smear positive values by a log-normal distribution of given mean and standard deviation."""
     variance = np.log1p((sigma / value) ** 2)
     return value * np.exp(np.sqrt(variance) * rng.standard_normal(value.size) - 0.5 * variance)
 
 
-def _towers(deposits: NDArray, rng: np.random.Generator, *, electromagnetic: bool) -> NDArray:
+def _towers(deposits: Array, rng: np.random.Generator, *, electromagnetic: bool) -> Array:
     """Sum the deposits of particles in calorimeter towers and smear the towers' energies."""
-    is_em = np.isin(np.abs(deposits["pdgid"]), (_ELECTRON, _PHOTON))
+    is_em = np.isin(np.abs(deposits["pdgid"]), (ELECTRON, PHOTON))
     deposits = deposits[is_em == electromagnetic]
     coarse = np.abs(deposits["eta"]) > (3.0 if electromagnetic else 1.74)
     cell = np.where(coarse, 0.175, 0.0174 if electromagnetic else 0.0872)
@@ -164,28 +163,27 @@ def _towers(deposits: NDArray, rng: np.random.Generator, *, electromagnetic: boo
     measured = _smear(energy, sigma, rng)
     threshold, significance = (0.5, 2.0) if electromagnetic else (1.0, 1.0)
     seen = (measured > threshold) & (measured > significance * sigma)
-    code = _PHOTON if electromagnetic else 0
+    code = PHOTON if electromagnetic else 0
     pt = measured / np.cosh(eta)
     event = deposits["event"][first]
     return _columns(event, np.full(first.size, code), pt, eta, phi)[seen]
 
 
-def _em_resolution(eta: NDArray, energy: NDArray) -> NDArray:
+def _em_resolution(eta: Array, energy: Array) -> Array:
     fine = np.sqrt((0.008 * energy) ** 2 + 0.11**2 * energy + 0.40**2)
     forward = np.sqrt((0.107 * energy) ** 2 + 2.08**2 * energy)
     barrel, endcap = (1 + 0.64 * eta**2) * fine, (2.16 + 5.6 * (eta - 2) ** 2) * fine
     return np.select([eta <= 1.5, eta <= 2.5], [barrel, endcap], forward)
 
 
-def _hadronic_resolution(eta: NDArray, energy: NDArray) -> NDArray:
+def _hadronic_resolution(eta: Array, energy: Array) -> Array:
     constant = np.where(eta <= 3.0, 0.050, 0.130)
     stochastic = np.where(eta <= 3.0, 1.50, 2.70)
-    return np.sqrt((constant * energy) ** 2 + stochastic**2 * energy)
+    sigma: Array = np.sqrt((constant * energy) ** 2 + stochastic**2 * energy)
+    return sigma
 
 
-def _identify(
-    candidates: NDArray, isolating: NDArray, code: int, rng: np.random.Generator
-) -> NDArray:
+def _identify(candidates: Array, isolating: Array, code: int, rng: np.random.Generator) -> Array:
     """Return the identified and isolated candidates of one species."""
     inner, outer, eta_max = _IDENTIFICATION[code]
     eta = np.abs(candidates["eta"])
@@ -195,14 +193,14 @@ def _identify(
         & (candidates["pt"] > _IDENTIFICATION_PT_MIN)
         & (rng.random(eta.size) < efficiency)
     )
-    selected = candidates[found]
+    selected: Array = candidates[found]
     activity = _activity_around(selected, isolating)
     selected = selected[activity < _ISOLATION_RATIO[code] * selected["pt"]]
-    selected["mass"] = _MASS.get(code, 0.0)
+    selected["mass"] = MASS[code]
     return selected
 
 
-def _activity_around(centres: NDArray, others: NDArray) -> NDArray:
+def _activity_around(centres: Array, others: Array) -> Array:
     """Sum the pT of other objects around each centre, leaving out the centre itself."""
     others = others[others["pt"] > _ISOLATION_PT_MIN]
     others = others[np.argsort(others["event"], kind="stable")]
@@ -220,7 +218,7 @@ def _activity_around(centres: NDArray, others: NDArray) -> NDArray:
     return np.bincount(centre[counted], pair["pt"][counted], minlength=size.size)
 
 
-def _ordered(columns: NDArray, n_events: int) -> ak.Array:
+def _ordered(columns: Array, n_events: int) -> ak.Array:
     """Turn flat columns into a jagged Momentum4D array ordered by falling pT within an event."""
     columns = columns[np.lexsort((-columns["pt"], columns["event"]))]
     momenta = _momenta(columns) | {"charge": columns["charge"], "pdgid": columns["pdgid"]}
@@ -228,7 +226,7 @@ def _ordered(columns: NDArray, n_events: int) -> ak.Array:
     return ak.unflatten(ak.zip(momenta, with_name="Momentum4D"), counts)
 
 
-def _momenta(columns: NDArray) -> dict[str, NDArray]:
+def _momenta(columns: Array) -> dict[str, Array]:
     pt, eta, phi = columns["pt"], columns["eta"], columns["phi"]
     pz = pt * np.sinh(eta)
     return {
@@ -239,7 +237,7 @@ def _momenta(columns: NDArray) -> dict[str, NDArray]:
     }
 
 
-def _jets(flow: NDArray, n_events: int, identified: list[ak.Array]) -> ak.Array:
+def _jets(flow: Array, n_events: int, identified: list[ak.Array]) -> ak.Array:
     """Cluster particle-flow objects; leave out jets that are identified photons or leptons."""
     flow = flow[np.argsort(flow["event"], kind="stable")]
     inputs = ak.unflatten(
@@ -255,7 +253,7 @@ def _jets(flow: NDArray, n_events: int, identified: list[ak.Array]) -> ak.Array:
     return jets[ak.argsort(jets.pt, ascending=False)]
 
 
-def _missing(flow: NDArray, n_events: int) -> ak.Array:
+def _missing(flow: Array, n_events: int) -> ak.Array:
     """Return the transverse momentum that balances the event, as a massless Momentum4D."""
     momenta = _momenta(flow)
     px, py = (-np.bincount(flow["event"], momenta[c], minlength=n_events) for c in ("px", "py"))

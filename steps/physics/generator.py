@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import vegas
-from numpy.typing import NDArray
 
+from steps.arrays import Array
 from steps.physics import amplitude, phase_space
 from steps.physics.partons import PartonDensities
 
@@ -52,7 +52,7 @@ class Grid:
         max_weight: Weight in pb at which a point is accepted for certain.
     """
 
-    edges: Sequence[NDArray]
+    edges: Sequence[Array]
     cross_section: float
     error: float
     max_weight: float
@@ -70,10 +70,10 @@ class PartonEvents:
             :func:`steps.physics.amplitude.quadratic_form`.
     """
 
-    pdg_id: NDArray
-    momenta: NDArray
-    weight: NDArray
-    quadratic: NDArray
+    pdg_id: Array
+    momenta: Array
+    weight: Array
+    quadratic: Array
 
 
 def adapt(
@@ -97,10 +97,10 @@ def adapt(
     """
     monomials = amplitude.monomials([point])[0]
 
-    @vegas.lbatchintegrand
-    def integrand(u: NDArray) -> NDArray:
+    def differential(u: Array) -> Array:
         return _differential(process, u).weight(monomials)
 
+    integrand = vegas.lbatchintegrand(differential)
     integrator = vegas.Integrator(
         [[0, 1]] * phase_space.DIMENSIONS,
         ran_array_generator=rng.random,
@@ -116,7 +116,7 @@ def adapt(
     return Grid(edges, result.mean, result.sdev, _effective_maximum(weights))
 
 
-def _effective_maximum(weights: NDArray) -> float:
+def _effective_maximum(weights: Array) -> float:
     """Return the weight above which the excess sums to the tolerated share of the total."""
     descending = np.sort(weights)[::-1]
     excess = np.cumsum(descending) - descending * np.arange(1, descending.size + 1)
@@ -171,7 +171,7 @@ def benchmark_weights(
     n_total: int,
     point: Mapping[str, float],
     points: Sequence[Mapping[str, float]],
-) -> NDArray:
+) -> Array:
     """Return the weights w_i = sigma / N |M(theta_i)|^2 / |M(theta)|^2 of events.
 
     Args:
@@ -186,7 +186,8 @@ def benchmark_weights(
     """
     sampled = events.quadratic @ amplitude.monomials([point])[0]
     ratios = events.quadratic @ amplitude.monomials(points).T / sampled[:, None]
-    return events.weight[:, None] * cross_section / n_total * ratios
+    weights: Array = events.weight[:, None] * cross_section / n_total * ratios
+    return weights
 
 
 @dataclass(frozen=True)
@@ -194,20 +195,21 @@ class _Sample:
     """Phase-space points with |M|^2 and parton luminosity of quark-quark and quark-antiquark."""
 
     kinematics: phase_space.Kinematics
-    factor: NDArray  # (n,) measure times branching ratio, pb GeV^2
-    same: NDArray  # (n, 6) quadratic form of q q and qbar qbar
-    opposite: NDArray  # (n, 6) quadratic form of q qbar and qbar q
-    same_channels: Mapping[tuple[int, int], NDArray]
-    opposite_channels: Mapping[tuple[int, int], NDArray]
+    factor: Array  # (n,) measure times branching ratio, pb GeV^2
+    same: Array  # (n, 6) quadratic form of q q and qbar qbar
+    opposite: Array  # (n, 6) quadratic form of q qbar and qbar q
+    same_channels: Mapping[tuple[int, int], Array]
+    opposite_channels: Mapping[tuple[int, int], Array]
 
-    def weight(self, monomials: NDArray) -> NDArray:
+    def weight(self, monomials: Array) -> Array:
         """Differential cross section in pb per unit hypercube, ``(n,)``."""
         same = sum(self.same_channels.values()) * (self.same @ monomials)
         opposite = sum(self.opposite_channels.values()) * (self.opposite @ monomials)
-        return self.factor * (same + opposite)
+        weight: Array = self.factor * (same + opposite)
+        return weight
 
     def events(
-        self, index: NDArray, weight: NDArray, monomials: NDArray, rng: np.random.Generator
+        self, index: Array, weight: Array, monomials: Array, rng: np.random.Generator
     ) -> PartonEvents:
         """Choose a flavour channel for the points ``index`` and return them as events."""
         channels = [*self.same_channels, *self.opposite_channels]
@@ -235,7 +237,7 @@ class _Sample:
         return PartonEvents(codes[choice], momenta, weight, quadratic)
 
 
-def _differential(process: Process, u: NDArray) -> _Sample:
+def _differential(process: Process, u: Array) -> _Sample:
     """Evaluate matrix elements and luminosities at points ``(n, 6)`` of the hypercube.
 
     Reversing the fermion flow of both lines conjugates both currents and leaves |M|^2 unchanged,
@@ -247,7 +249,7 @@ def _differential(process: Process, u: NDArray) -> _Sample:
     momenta = (point.pa, point.pb, point.p3, point.p4)
     quark = np.zeros(inside.size, dtype=bool)
 
-    def form(anti_b: NDArray) -> NDArray:
+    def form(anti_b: Array) -> Array:
         full = np.zeros((len(u), 6))
         amplitudes = amplitude.sub_amplitudes(*momenta, quark, anti_b)
         full[inside] = amplitude.quadratic_form(amplitudes)
@@ -267,7 +269,7 @@ def _differential(process: Process, u: NDArray) -> _Sample:
     )
 
 
-def _draw(edges: Sequence[NDArray], rng: np.random.Generator, n: int) -> tuple[NDArray, NDArray]:
+def _draw(edges: Sequence[Array], rng: np.random.Generator, n: int) -> tuple[Array, Array]:
     """Draw ``n`` points from a grid; return them ``(n, 6)`` with their Jacobian ``(n,)``."""
     sampling = vegas.AdaptiveMap(edges)
     y = rng.random((n, phase_space.DIMENSIONS))

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
+
+from steps.arrays import Array
 
 LIGHT_QUARKS = (1, 2, 3, 4)
 _X_MIN = 1e-7
@@ -39,7 +40,7 @@ class PartonDensities:
         self._flavours = flavours
         self._spline = CubicSpline(np.log(x), np.array(table))
 
-    def __call__(self, x: NDArray) -> Mapping[int, NDArray]:
+    def __call__(self, x: Array) -> Mapping[int, Array]:
         """Return f(x), not x f(x), by PDG code for momentum fractions ``(n,)`` within (0, 1)."""
         xf = np.clip(self._spline(np.log(np.clip(x, _X_MIN, 1.0))), 0.0, None)
         return {f: xf[:, i] / x for i, f in enumerate(self._flavours)}

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from steps.arrays import Array
 
 DIMENSIONS = 6
 GEV2_TO_PB = 0.3893793721e9
@@ -33,20 +34,20 @@ class Kinematics:
     ``measure`` is ``(n,)``: dsigma = f_a f_b |M|^2 measure du^6, in pb GeV^2; zero outside.
     """
 
-    pa: NDArray
-    pb: NDArray
-    p3: NDArray
-    p4: NDArray
-    higgs: NDArray
-    x1: NDArray
-    x2: NDArray
-    measure: NDArray
+    pa: Array
+    pb: Array
+    p3: Array
+    p4: Array
+    higgs: Array
+    x1: Array
+    x2: Array
+    measure: Array
 
-    def __getitem__(self, index: NDArray) -> "Kinematics":
+    def __getitem__(self, index: Array) -> "Kinematics":
         return Kinematics(**{name: value[index] for name, value in vars(self).items()})
 
 
-def kinematics(u: NDArray, energy: float, m_higgs: float, cuts: Cuts) -> Kinematics:
+def kinematics(u: Array, energy: float, m_higgs: float, cuts: Cuts) -> Kinematics:
     """Map points of the unit hypercube to two massless partons and a Higgs boson.
 
     The cross section in transverse momenta and rapidities is
@@ -101,7 +102,7 @@ def kinematics(u: NDArray, energy: float, m_higgs: float, cuts: Cuts) -> Kinemat
     return Kinematics(pa, pb, p3, p4, higgs, x1, x2, np.where(inside, measure, 0.0))
 
 
-def rotate(momenta: NDArray, angle: NDArray) -> NDArray:
+def rotate(momenta: Array, angle: Array) -> Array:
     """Rotate four-momenta ``(n, 4)`` about the beam axis by angles ``(n,)`` in radians."""
     e, px, py, pz = momenta.T
     c, s = np.cos(angle), np.sin(angle)

@@ -6,8 +6,8 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
-from numpy.typing import NDArray
 
+from steps.arrays import Array
 from steps.events.particles import Particles
 
 _BATCH = 500
@@ -24,7 +24,7 @@ def shower(
     n_events: int,
     rng: np.random.Generator,
     progress: Callable[[int], None] = lambda n: None,
-) -> tuple[Particles, NDArray]:
+) -> tuple[Particles, Array]:
     """Shower the events of a Les Houches Event File.
 
     Args:
@@ -51,7 +51,7 @@ def shower(
         ]
     )
     columns: list[ak.Array] = []
-    kept: list[NDArray] = []
+    kept: list[Array] = []
     for start in range(0, n_events, _BATCH):
         batch = pythia.nextBatch(min(_BATCH, n_events - start), "none")
         complete = ~ak.to_numpy(ak.is_none(batch))

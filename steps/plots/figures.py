@@ -3,22 +3,23 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from typing import Protocol
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 mpl.use("Agg")
 import mplhep
+
+from steps.arrays import Array
 
 mplhep.style.use([mplhep.style.ROOT, {"font.size": 15, "figure.dpi": 80, "axes.labelsize": 17}])
 
 # Told apart on the grey shades of the p-values, and by most colour-blind readers.
 _PALETTE = ["black", "limegreen", "darkorange", "red", "dodgerblue", "magenta", "gold", "sienna"]
-CONFIDENCE = {"68 % CL": 0.32, "95 % CL": 0.05}
 _P_RANGE = (1e-3, 1.0)
 
 
@@ -35,8 +36,8 @@ class Result:
     """
 
     label: str
-    p_values: NDArray
-    best_fit: NDArray
+    p_values: Array
+    best_fit: Array
     with_rate: bool
     color: str
 
@@ -47,40 +48,60 @@ def colors(labels: Sequence[str]) -> dict[str, str]:
     return {label: next(palette) for label in dict.fromkeys(labels)}
 
 
-def all_methods(
-    axes: Sequence[NDArray],
-    names: Sequence[str],
-    theta_true: Sequence[float],
-    results: Sequence[Result],
-    background: Result,
-) -> Figure:
-    """Draw the 68 % CL contours of all methods over the p-values of one.
+@dataclass(frozen=True)
+class Grid:
+    """Where limits are drawn.
 
-    Args:
-        axes: Values of one or two parameters on the grid.
+    Attributes:
+        axes: Values of one or two parameters.
         names: Names of the parameters.
         theta_true: True point.
+    """
+
+    axes: Sequence[Array]
+    names: Sequence[str]
+    theta_true: Sequence[float]
+
+
+class Comparison(Protocol):
+    """An estimate against the truth, bin by bin: ``truth`` and ``estimate`` are ``(n_bins,)``."""
+
+    @property
+    def truth(self) -> Array: ...
+    @property
+    def estimate(self) -> Array: ...
+    @property
+    def correlation(self) -> float: ...
+    @property
+    def slope(self) -> float: ...
+
+
+def all_methods(
+    grid: Grid, results: Sequence[Result], background: Result, confidence: Mapping[str, float]
+) -> Figure:
+    """Draw the contours of all methods over the p-values of one.
+
+    Args:
+        grid: Grid of the limits.
         results: Limits to draw; solid with rate, dashed without.
         background: Limits whose p-values are shaded (two parameters only).
+        confidence: p-value of each contour by its label.
     """
     figure, ax = plt.subplots(figsize=(12.5, 8), layout="constrained")
-    if len(axes) == 2:
-        _shade(figure, ax, axes, background)
+    if len(grid.axes) == 2:
+        _shade(figure, ax, grid, background)
     for result in results:
-        _draw(ax, axes, result, {"68 % CL": 0.32})
-    _finish(ax, axes, names, theta_true)
-    title = "68 % CL, best fit" if len(axes) == 2 else None
+        _draw(ax, grid, result, confidence)
+    _finish(ax, grid)
+    title = ", ".join([*confidence, "best fit"]) if len(grid.axes) == 2 else None
     figure.legend(fontsize=13, loc="outside right upper", title=title)
     return figure
 
 
 def all_methods_separate(
-    axes: Sequence[NDArray],
-    names: Sequence[str],
-    theta_true: Sequence[float],
-    results: Sequence[Result],
+    grid: Grid, results: Sequence[Result], confidence: Mapping[str, float]
 ) -> Figure:
-    """Draw p-values with 68 % and 95 % CL contours, one panel for each result."""
+    """Draw p-values with the contours of all confidence levels, one panel for each result."""
     columns = min(3, len(results))
     rows = -(-len(results) // columns)
     figure, panels = plt.subplots(
@@ -89,18 +110,18 @@ def all_methods_separate(
     for ax in panels.flat[len(results) :]:
         ax.remove()
     for ax, result in zip(panels.flat, results, strict=False):
-        if len(axes) == 2:
-            _shade(figure, ax, axes, result)
-        _draw(ax, axes, result, CONFIDENCE)
-        _finish(ax, axes, names, theta_true)
+        if len(grid.axes) == 2:
+            _shade(figure, ax, grid, result)
+        _draw(ax, grid, result, confidence)
+        _finish(ax, grid)
         ax.set_title(result.label, fontsize=16)
     return figure
 
 
-def _shade(figure: Figure, ax: Axes, axes: Sequence[NDArray], result: Result) -> None:
+def _shade(figure: Figure, ax: Axes, grid: Grid, result: Result) -> None:
     # The grid's first index runs along the horizontal axis; images want rows for the vertical.
     image = ax.pcolormesh(
-        *axes,
+        *grid.axes,
         np.clip(result.p_values.T, *_P_RANGE),
         norm=mpl.colors.LogNorm(*_P_RANGE),
         cmap="Greys_r",
@@ -110,46 +131,44 @@ def _shade(figure: Figure, ax: Axes, axes: Sequence[NDArray], result: Result) ->
     figure.colorbar(image, ax=ax, label=f"expected p-value ({result.label})")
 
 
-def _draw(
-    ax: Axes, axes: Sequence[NDArray], result: Result, confidence: Mapping[str, float]
-) -> None:
+def _draw(ax: Axes, grid: Grid, result: Result, confidence: Mapping[str, float]) -> None:
     style = "solid" if result.with_rate else "dashed"
-    if len(axes) == 1:
-        ax.plot(axes[0], result.p_values, color=result.color, linestyle=style, label=result.label)
+    color, label = result.color, result.label
+    if len(grid.axes) == 1:
+        ax.plot(grid.axes[0], result.p_values, color=color, linestyle=style, label=label)
         for level in confidence.values():
             ax.axhline(level, color="grey", linewidth=0.8)
         return
     levels = sorted(confidence.values())
     widths = [1.3, 2.4][-len(levels) :]
     ax.contour(
-        *axes,
+        *grid.axes,
         result.p_values.T,
         levels=levels,
-        colors=[result.color],
+        colors=[color],
         linestyles=style,
         linewidths=widths,
     )
     marker = "*" if result.with_rate else "+"
-    ax.plot(*result.best_fit, marker, color=result.color, markersize=12, linestyle="none", zorder=5)
-    ax.plot([], [], color=result.color, linestyle=style, marker=marker, label=result.label)
+    ax.plot(*result.best_fit, marker, color=color, markersize=12, linestyle="none", zorder=5)
+    ax.plot([], [], color=color, linestyle=style, marker=marker, label=label)
 
 
-def _finish(
-    ax: Axes, axes: Sequence[NDArray], names: Sequence[str], theta_true: Sequence[float]
-) -> None:
-    ax.set_xlabel(names[0])
+def _finish(ax: Axes, grid: Grid) -> None:
+    axes, truth = grid.axes, grid.theta_true
+    ax.set_xlabel(grid.names[0])
     ax.set_xlim(axes[0][0], axes[0][-1])
     if len(axes) == 1:
-        ax.axvline(theta_true[0], color="black", linestyle="dotted", label="truth")
+        ax.axvline(truth[0], color="black", linestyle="dotted", label="truth")
         ax.set(ylabel="expected p-value", ylim=(0, 1.05))
     else:
-        ax.plot(*theta_true[:2], "x", color="black", markersize=9, mew=2, label="truth", zorder=6)
-        ax.set_ylabel(names[1])
+        ax.plot(*truth[:2], "x", color="black", markersize=9, mew=2, label="truth", zorder=6)
+        ax.set_ylabel(grid.names[1])
         ax.set_ylim(axes[1][0], axes[1][-1])
 
 
 def correlation(
-    method: str, truth: NDArray, estimate: NDArray, quantity: str = "log likelihood ratio"
+    method: str, truth: Array, estimate: Array, quantity: str = "log likelihood ratio"
 ) -> Figure:
     """Draw an estimate against the joint quantity, which knows the hidden momenta.
 
@@ -173,26 +192,18 @@ def correlation(
     return figure
 
 
-def closure(
-    method: str,
-    quantity: str,
-    labels: Sequence[str],
-    comparisons: Sequence[Mapping[str, NDArray]],
-    numbers: Sequence[tuple[float, float]],
-) -> Figure:
+def closure(method: str, quantity: str, comparisons: Mapping[str, Comparison]) -> Figure:
     """Draw an estimate against weighted histograms of all events, bin by bin.
 
     Args:
         method: Name of the method.
         quantity: What is compared.
-        labels: Name of each comparison.
-        comparisons: For each, ``truth`` and ``estimate`` in the well-filled bins.
-        numbers: For each, correlation and slope.
+        comparisons: Well-filled bins of each comparison, by its name.
     """
     figure, ax = plt.subplots(figsize=(9, 8), layout="constrained")
-    for label, comparison, (coefficient, slope) in zip(labels, comparisons, numbers, strict=True):
-        text = f"{label}: correlation {coefficient:.3f}, slope {slope:.2f}"
-        ax.plot(comparison["truth"], comparison["estimate"], ".", alpha=0.7, label=text)
+    for label, found in comparisons.items():
+        text = f"{label}: correlation {found.correlation:.3f}, slope {found.slope:.2f}"
+        ax.plot(found.truth, found.estimate, ".", alpha=0.7, label=text)
     limits = [*ax.get_xlim(), *ax.get_ylim()]
     window = (min(limits), max(limits))
     ax.plot(window, window, color="grey", linestyle="dashed")
@@ -202,7 +213,7 @@ def closure(
     return figure
 
 
-def losses(histories: Mapping[str, Sequence[NDArray]]) -> Figure:
+def losses(histories: Mapping[str, Sequence[Array]]) -> Figure:
     """Draw training and validation losses ``(n_epochs, 2)`` of each run, by method."""
     figure, panels = plt.subplots(
         1, len(histories), figsize=(6.5 * len(histories), 5.5), squeeze=False, layout="constrained"

@@ -5,6 +5,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from steps.programs.cards import Card
+
 _PROGRAM = "DelphesHepMC3"
 _CARD = Path("cards", "delphes_card_CMS.tcl")
 
@@ -27,7 +29,7 @@ def find() -> Path:
     return Path(found)
 
 
-def run(program: Path, card: Path | None, hepmc_file: Path, root_file: Path) -> None:
+def run(program: Path, card: Card | None, hepmc_file: Path, root_file: Path) -> None:
     """Simulate the detector.
 
     Args:
@@ -39,11 +41,14 @@ def run(program: Path, card: Path | None, hepmc_file: Path, root_file: Path) -> 
     Raises:
         DelphesError: The program failed.
     """
-    card = card or program.resolve().parent / _CARD
+    card_file = program.resolve().parent / _CARD
+    if card is not None:
+        card_file = root_file.with_suffix(".tcl").resolve()
+        card_file.write_text(card.text)
     log = root_file.with_suffix(".log")
     with log.open("w") as output:
         done = subprocess.run(
-            [program, card.resolve(), root_file.resolve(), hepmc_file.resolve()],
+            [program, card_file, root_file.resolve(), hepmc_file.resolve()],
             cwd=root_file.parent,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -53,4 +58,6 @@ def run(program: Path, card: Path | None, hepmc_file: Path, root_file: Path) -> 
     if done.returncode or not root_file.exists():
         lines = log.read_text(errors="replace").strip().splitlines()
         said = lines[-1].strip()[:300] if lines else "nothing"
-        raise DelphesError(f"Delphes failed with card {card}; it said: {said}")
+        raise DelphesError(
+            f"Delphes failed with card {card.name if card else card_file}; it said: {said}"
+        )

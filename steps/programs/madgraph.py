@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -9,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from steps.interface.madminer import load_setup
+from steps.madminer.setup import load_setup
+from steps.programs.cards import Card
 
 # MadGraph's random seeds lie below 31081 * 30081.
 _MAX_SEED = 900_000_000
+# Models written for Python 2 are converted.
+_CONVERT = "set auto_convert_model T --no_save\n"
 _COMPLAINT = re.compile(r"error|critical", re.IGNORECASE)
 _NEEDS = (
     "a Python with six and NumPy's f2py that still compiles (Debian's python3-six, python3-numpy "
@@ -37,7 +41,7 @@ class Installation:
     python: Path
 
 
-def find(process_cards: Sequence[Path], scratch: Path | None = None) -> Installation:
+def find(process_cards: Sequence[Card], scratch: Path | None = None) -> Installation:
     """Find MadGraph in ``MADGRAPH_DIR``, and a Python for it in ``MADGRAPH_PYTHON``.
 
     Without the latter it is the first ``python3`` of the PATH that can reweight.
@@ -63,13 +67,13 @@ def find(process_cards: Sequence[Path], scratch: Path | None = None) -> Installa
         model = _model(card)
         if not (folder / "models" / model).is_dir() and not Path(model).is_dir():
             raise MadGraphError(
-                f"{card}: import model: no {model} in {folder / 'models'}; put the model there"
+                f"{card.name}: import model: no {model} in {folder / 'models'}; put the model there"
             )
     return Installation(folder, _python(scratch))
 
 
-def _model(process_card: Path) -> str:
-    match = re.search(r"^\s*import\s+model\s+(\S+)", process_card.read_text(), re.MULTILINE)
+def _model(process_card: Card) -> str:
+    match = re.search(r"^\s*import\s+model\s+(\S+)", process_card.text, re.MULTILINE)
     # Behind the dash is a restriction of the model.
     return match[1].split("-")[0] if match else "sm"
 
@@ -109,15 +113,30 @@ def _environment(python: Path) -> dict[str, str]:
     return environment
 
 
+@dataclass(frozen=True)
+class Process:
+    """What MadGraph is to write.
+
+    Attributes:
+        process_card: Process card.
+        run_card: Run card.
+        configuration_card: MadEvent's configuration.
+        param_card: Template of the parameter cards; None: that of the model.
+        is_background: Whether the process does not depend on the parameters.
+    """
+
+    process_card: Card
+    run_card: Card
+    configuration_card: Card
+    param_card: Card | None
+    is_background: bool
+
+
 def prepare(
     installation: Installation,
     setup_file: Path,
-    process_card: Path,
-    run_card: Path,
-    configuration_card: Path,
-    param_card: Path | None,
+    process: Process,
     benchmarks: Sequence[str],
-    is_background: bool,
     folder: Path,
 ) -> None:
     """Write a process folder, with MadMiner's cards and a script for each benchmark.
@@ -125,60 +144,65 @@ def prepare(
     Args:
         installation: MadGraph.
         setup_file: MadMiner file with the set-up.
-        process_card: Process card.
-        run_card: Run card.
-        configuration_card: MadEvent's configuration.
-        param_card: Template of the parameter cards; None: that of the model.
+        process: The process.
         benchmarks: Benchmarks to sample at, in the order of the scripts.
-        is_background: Whether the process does not depend on the parameters.
         folder: Process folder to write; its parent gets the logs.
 
     Raises:
         MadGraphError: MadGraph did not write the process.
     """
     miner = load_setup(str(setup_file))
-    scratch = folder.parent / f"{folder.name}.scratch"
     log = folder.parent / "generate.log"
-    before, here = dict(os.environ), Path.cwd()
-    environment = _environment(installation.python)
+    scratch = folder.parent / f"{folder.name}.scratch"
     scratch.mkdir(parents=True)
     try:
-        os.environ.clear()
-        os.environ.update(environment)
-        # MadGraph leaves files where it is started.
-        os.chdir(scratch)
+        # The model's own is there when MadGraph has written the process.
+        param_card = str(folder / "Cards" / "param_card.dat")
+        if process.param_card is not None:
+            param_card = _written(scratch / "param_card.dat", process.param_card.text)
         miner.run_multiple(
             mg_directory=str(installation.folder),
-            proc_card_file=str(_with_conversion(process_card, scratch)),
-            param_card_template_file=str(param_card or folder / "Cards" / "param_card.dat"),
-            run_card_files=[str(run_card)],
+            proc_card_file=_written(
+                scratch / "proc_card.dat", _CONVERT + process.process_card.text
+            ),
+            param_card_template_file=param_card,
+            run_card_files=[_written(scratch / "run_card.dat", process.run_card.text)],
             mg_process_directory=str(folder),
-            configuration_file=str(configuration_card),
+            configuration_file=_written(scratch / "me5.txt", process.configuration_card.text),
             log_directory=str(folder.parent),
             temp_directory=str(scratch),
+            initial_command=_initial_command(installation.python, scratch),
             sample_benchmarks=list(benchmarks),
-            is_background=is_background,
+            is_background=process.is_background,
             only_prepare_script=True,
             python_executable=str(installation.python),
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, RuntimeError):
         # Of the model's parameter card, where there is no process; told below.
         if (folder / "SubProcesses").is_dir():
             raise
     finally:
-        os.chdir(here)
-        os.environ.clear()
-        os.environ.update(before)
         shutil.rmtree(scratch)
     if not (folder / "SubProcesses").is_dir():
-        raise MadGraphError(f"MadGraph wrote no process for {process_card}; {_complaint(log)}")
+        card = process.process_card.name
+        raise MadGraphError(f"MadGraph wrote no process for {card}; {_complaint(log)}")
 
 
-def _with_conversion(process_card: Path, scratch: Path) -> Path:
-    """Copy a process card so that it converts models written for Python 2."""
-    copy = scratch / process_card.name
-    copy.write_text(f"set auto_convert_model T --no_save\n{process_card.read_text()}")
-    return copy
+def _written(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def _initial_command(python: Path, scratch: Path) -> str:
+    """The shell's words before MadGraph: its environment, and a place for the files it leaves.
+
+    They stand in the scripts of the jobs too, which run when that place is gone.
+    """
+    # The rest of the PATH is that of the machine where they run.
+    path = f'{shlex.quote(str(python.parent))}:"$PATH"'
+    f2py = shlex.quote(_environment(python)["F2PY"])
+    place = f"cd {shlex.quote(str(scratch))} 2>/dev/null || true"
+    return f"unset PYTHONPATH PYTHONHOME; export PATH={path} F2PY={f2py}; {place}"
 
 
 def generate(
@@ -209,20 +233,26 @@ def generate(
     settings = {"nevents": n_events, "iseed": 1 + seed % _MAX_SEED, **run_card}
     card.write_text(_set(card.read_text(), settings))
     log = folder / f"run_{script}.log"
-    subprocess.run(
-        ["bash", f"madminer/scripts/run_{script}.sh", installation.folder, folder, folder],
-        cwd=folder,
-        env=_environment(installation.python),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=log.with_suffix(".err").open("w"),
-        check=False,
-    )
+    earlier = _event_files(folder)
+    with log.with_suffix(".err").open("w") as errors:
+        subprocess.run(
+            ["bash", f"madminer/scripts/run_{script}.sh", installation.folder, folder, folder],
+            cwd=folder,
+            env=_environment(installation.python),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            check=False,
+        )
     print(log.read_text(errors="replace") if log.exists() else "", flush=True)
-    found = sorted((folder / "Events").glob("run_*/unweighted_events.lhe.gz"))
-    if not found:
+    made = _event_files(folder) - earlier
+    if not made:
         raise MadGraphError(f"MadGraph made no events; {_complaint(log)}")
-    return found[-1]
+    return max(made)
+
+
+def _event_files(folder: Path) -> set[Path]:
+    return set((folder / "Events").glob("run_*/unweighted_events.lhe.gz"))
 
 
 def _set(card: str, values: dict[str, float]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import PASSWORD, ROOT, Broker, Machine, wait_for
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 # A step that never ends on machine a, and says which process that is.
 STUCK = "sh -c 'echo $$ > pid; sleep 100'; true"

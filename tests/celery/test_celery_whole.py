@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import ROOT, Broker, Machine, wait_for
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 SMALL = (
     *("--profile", "test", "-p", "num_events=300", "-p", "num_procs_per_job=1"),

@@ -1,4 +1,4 @@
-"""Images, as the specification, the Dockerfiles and VERSION name them; the runner's use of them."""
+"""Images as specification, Dockerfiles and version name them; the runner's use of them."""
 
 import re
 from pathlib import Path
@@ -8,9 +8,9 @@ import yaml
 
 from scripts.engine import containers
 from scripts.engine.errors import UsageError
+from steps import __version__ as VERSION
 
 ROOT = Path(__file__).parents[2]
-VERSION = (ROOT / "VERSION").read_text().strip()
 DOCKERFILES = sorted(ROOT.glob("docker/*/Dockerfile"))
 
 
@@ -40,11 +40,11 @@ def test_dockerfiles_are_pinned_and_whole(file):
 
 def test_every_requirement_is_pinned():
     pinned = {
-        line.split("==")[0].lower().replace("_", "-")
+        line.split("==")[0].strip().lower().replace("_", "-")
         for line in (ROOT / "requirements/run.txt").read_text().splitlines()
         if line and not line.startswith("#")
     }
-    for name in ("base", "ph", "ml", "run"):
+    for name in ("base", "ph", "ml", "runner"):
         for line in (ROOT / f"requirements/{name}.in").read_text().splitlines():
             if line and not line.startswith(("#", "-r")):
                 assert line.split("==")[0].lower() in pinned

@@ -1,15 +1,10 @@
 """The command line: from options to the workflow, without running it."""
 
-from types import SimpleNamespace
-
 import pytest
 
-import steps.interface
 from scripts import run
-
-
-class InputError(Exception):
-    pass
+from steps.settings import whole
+from steps.stage.errors import InputError
 
 
 @pytest.fixture
@@ -38,15 +33,13 @@ def asked(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "TARGETS", targets)
     monkeypatch.setattr(run, "ROOT", folder)
     monkeypatch.setattr(
-        run, "execute", lambda spec, values, **rest: asked.update(rest, values=values)
+        run,
+        "execute",
+        lambda spec, values, place, site: asked.update(place=place, site=site, values=values),
     )
-    check = SimpleNamespace(
-        check_inputs=lambda **arguments: asked.update(checked=arguments) or [],
-        check_programs=lambda ph: asked.update(programs=ph),
+    monkeypatch.setattr(
+        whole, "check", lambda values, **files: asked.update(checked=files, given=values) or []
     )
-    errors = SimpleNamespace(InputError=InputError)
-    monkeypatch.setattr(steps.interface, "check", check, raising=False)
-    monkeypatch.setattr(steps.interface, "errors", errors, raising=False)
     monkeypatch.chdir(tmp_path)
     asked["inputs"] = inputs
     return asked
@@ -67,10 +60,11 @@ def test_files_are_checked_and_passed(asked, tmp_path, arguments, ph, ml, data_f
     expected = {"ph": ph, "ml": ml, "data_file": data_file}
     for name, file in expected.items():
         assert checked[name] == (asked["inputs"] / file if file else None)
-    assert checked["parameters"] == asked["values"]
+    assert checked["programs"] is True
+    assert asked["given"] == asked["values"]
     assert asked["place"] == tmp_path / place
-    assert asked["runtime"] == "native"
-    assert asked["cores"] >= 1
+    assert asked["site"].runtime == "native"
+    assert asked["site"].cores >= 1
 
 
 def test_empty_options_count_as_not_given(asked, tmp_path):
@@ -81,10 +75,10 @@ def test_empty_options_count_as_not_given(asked, tmp_path):
 
 
 def test_wrong_input_is_one_line(asked, monkeypatch, capsys):
-    def refuse(**arguments):
+    def refuse(values, **files):
         raise InputError("a.yml: methods: unknown method 'bob'; use one of …")
 
-    monkeypatch.setattr(steps.interface.check, "check_inputs", refuse)
+    monkeypatch.setattr(whole, "check", refuse)
     assert run.main(["all"]) == 2
     assert capsys.readouterr().err == "error: a.yml: methods: unknown method 'bob'; use one of …\n"
     assert "values" not in asked

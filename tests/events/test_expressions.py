@@ -11,11 +11,13 @@ import pytest
 import vector
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from madminer.utils.particle import MadMinerParticle
-from madminer.utils.various import math_commands
 
 from steps.events import expressions
 from steps.events.expressions import ExpressionError, parse
+from steps.madminer import library  # noqa: F401 - imports MadMiner without its warnings
+
+from madminer.utils.particle import MadMinerParticle  # isort: skip
+from madminer.utils.various import math_commands  # isort: skip
 
 vector.register_awkward()
 

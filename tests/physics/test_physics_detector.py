@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from steps.events.particles import Particles
+from steps.events.species import ELECTRON, MASS, MUON, PHOTON
 from steps.physics import detector
 
-PION, GAMMA, KAON_LONG, ELECTRON, MUON, NEUTRINO = 211, 22, 130, 11, 13, 12
-MASSES = {PION: 0.13957, KAON_LONG: 0.4976, ELECTRON: 0.000511, MUON: 0.10566}
+PION, GAMMA, KAON_LONG, NEUTRINO = 211, PHOTON, 130, 12
+MASSES = {PION: 0.13957, KAON_LONG: 0.4976, **MASS}
 
 
 def gun(pdg_id, pt, eta, n, per_event=1, seed=0):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.physics import amplitude, builtin, generator, phase_space
+from steps.physics import amplitude, generator, phase_space
 from steps.physics.phase_space import Cuts
 
 PARTNER = {2: 1, 4: 3}
@@ -262,10 +262,3 @@ def test_parton_densities_obey_the_valence_sum_rules(densities):
         assert valence == pytest.approx(number, abs=0.08)
     momentum = sum(np.trapezoid(f[q] * x * x, np.log(x)) for q in f)
     assert 0.4 < momentum < 0.7
-
-
-def test_coefficients_of_the_card():
-    card = {("dim6", 2): 16.52, ("dim6", 5): 0.0}
-    assert builtin.wilson_coefficients(card) == {"CWL2": 16.52, "CPWL2": 0.0}
-    with pytest.raises(ValueError, match=r"dim6 3.*dim6 2 \(CWL2\)"):
-        builtin.wilson_coefficients({("dim6", 3): 1.0})

@@ -2,16 +2,16 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pylhe
 import pytest
-from stages import call_stage
+from stages import ROOT, call_stage, refusal
 
+from steps.backends import builtin, plans
 from steps.events import madminer_file, particle_file
-from steps.interface import plans
+from steps.madminer.library import SampleAugmenter
 
 N_EVENTS = 300
 INPUT = """
@@ -36,25 +36,30 @@ cuts:
 class Workflow:
     """One run of the stages, in this process: starting Python costs more than the work."""
 
-    def __init__(self, folder, jobs, seed, text=INPUT):
+    def __init__(self, folder, jobs, seed, checked=True):
         self.folder = folder
         self.input = folder / "input.yml"
-        self.input.write_text(text)
+        self.input.write_text(INPUT)
+        whole = {"input_file": self.input, "seed": seed}
+        whole |= {"num_events": N_EVENTS, "num_procs_per_job": jobs}
+        if checked:
+            call_stage("check", whole | {"output_dir": folder})
+        settings = folder / "settings"
+
+        def stage(name, **options):
+            way = {"settings": settings / f"{name}.yml"} if checked else whole
+            call_stage(name, way | {"output_dir": folder} | options)
+
         self.config = folder / "data" / "madminer_config.h5"
-        self.stage("configure", seed=seed)
-        self.stage("generate", config_file=self.config, jobs=jobs, num_events=N_EVENTS, seed=seed)
+        stage("configure")
+        stage("generate", config_file=self.config)
         for job in sorted((folder / "jobs").iterdir()):
             out = folder / "pythia" / job.name
-            self.stage("pythia", output_dir=out, config_file=self.config, job_dir=job)
-            events = out / "events"
-            self.stage("delphes", output_dir=out, config_file=self.config, events_dir=events)
+            stage("pythia", output_dir=out, config_file=self.config, job_dir=job)
+            stage("delphes", output_dir=out, config_file=self.config, events_dir=out / "events")
         self.data = sorted(folder.glob("pythia/*/data/madminer_delphes_data_*.h5"))
-        self.stage("combine", data_files=self.data, seed=seed)
+        stage("combine", data_files=self.data)
         self.combined = folder / "data" / "combined_delphes.h5"
-
-    def stage(self, name, **options):
-        arguments = {"input_file": self.input, "output_dir": self.folder} | options
-        call_stage(name, arguments)
 
     def particles(self, job):
         return particle_file.read(self.folder / "pythia" / job / "events" / "particles.h5")
@@ -70,7 +75,8 @@ def one(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def again(tmp_path_factory):
-    return Workflow(tmp_path_factory.mktemp("again"), jobs=1, seed=1)
+    """The same, but each stage reads the input file by itself."""
+    return Workflow(tmp_path_factory.mktemp("again"), jobs=1, seed=1, checked=False)
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +123,20 @@ def test_mixture_and_each_benchmark_alone_agree(one):
 def test_selected_cross_section_is_a_share_of_the_generated(one):
     names = list(madminer_file.read_setup(one.config).benchmarks)
     for folder in (one.folder / "jobs").iterdir():
-        plan, grid = plans.read(folder), plans.read_grid(folder)
+        plan, grid = plans.read(folder), builtin.read_grid(folder)
         selected = cross_sections(one.combined)[0][names.index(plan.benchmark)]
         assert 0.3 * grid.cross_section < selected < grid.cross_section
 
 
-def test_same_seed_same_file(one, again):
+def test_same_seed_same_file_from_settings_or_the_whole_input(one, again):
+    assert sorted(p.name for p in (one.folder / "settings").iterdir()) == [
+        "combine.yml",
+        "configure.yml",
+        "delphes.yml",
+        "generate.yml",
+        "pythia.yml",
+    ]
+    assert not (again.folder / "settings").exists()
     with h5py.File(one.combined) as a, h5py.File(again.combined) as b:
         for name in ("samples/observations", "samples/weights", "benchmarks/values"):
             np.testing.assert_array_equal(a[name][()], b[name][()])
@@ -145,10 +159,6 @@ def test_observables_respect_the_cuts(one):
 
 @pytest.fixture(scope="module")
 def analyser(one):
-    from madminer.sampling import SampleAugmenter
-
-    from steps.interface import madminer  # noqa: F401 - mends MadMiner
-
     return SampleAugmenter(str(one.combined))
 
 
@@ -174,8 +184,6 @@ def test_madminer_reads_events_and_morphs(one, analyser):
 
 
 def test_madminer_opens_the_file_of_one_job(one):
-    from madminer.sampling import SampleAugmenter
-
     sums, _ = cross_sections(one.data[0])
     np.testing.assert_allclose(SampleAugmenter(str(one.data[0])).xsecs()[0], sums, rtol=1e-6)
 
@@ -188,7 +196,7 @@ def test_event_file_reads_back(one):
     assert file.init.initInfo.beamA == file.init.initInfo.beamB == 2212
     assert file.init.initInfo.energyA == 6500
     folder = one.folder / "jobs" / "w_0"
-    plan, grid = plans.read(folder), plans.read_grid(folder)
+    plan, grid = plans.read(folder), builtin.read_grid(folder)
     assert file.init.procInfo[0].xSection == pytest.approx(grid.cross_section, rel=1e-6)
 
     events = list(file.events)
@@ -218,7 +226,7 @@ def test_event_file_reads_back(one):
 def test_sum_of_an_event_file_is_the_cross_section(one):
     names = list(madminer_file.read_setup(one.config).benchmarks)
     for folder in (one.folder / "jobs").iterdir():
-        plan, grid = plans.read(folder), plans.read_grid(folder)
+        plan, grid = plans.read(folder), builtin.read_grid(folder)
         sample = one.particles(folder.name)
         own = sample.weights[:, names.index(plan.benchmark)]
         assert own.sum() == pytest.approx(grid.cross_section, rel=0.03)
@@ -264,13 +272,6 @@ def test_particle_file_round_trip(one, tmp_path):
 
 
 # ------------------------------------------------------------------ errors
-def run(folder, name, *arguments):
-    """A stage as a process of its own, as the workflow starts it."""
-    command = [sys.executable, "-m", f"steps.ph.{name}", *map(str, arguments)]
-    root = Path(__file__).parents[2]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-
-
 @pytest.mark.parametrize(
     ("jobs", "text", "named"),
     [
@@ -280,15 +281,25 @@ def run(folder, name, *arguments):
     ],
 )
 def test_generate_refuses_in_one_line(one, tmp_path, jobs, text, named):
-    (tmp_path / "input.yml").write_text(text)
-    options = ("--input-file", tmp_path / "input.yml", "--config-file", one.config)
-    result = run(
-        tmp_path, "generate", *options, "--jobs", jobs, "--num-events", 9, "--output-dir", tmp_path
-    )
-    assert result.returncode == 1
-    assert len(result.stderr.splitlines()) == 1
-    assert named in result.stderr
+    path = tmp_path / "input.yml"
+    path.write_text(text)
+    given = {"input_file": path, "num_procs_per_job": jobs, "num_events": 9}
+    options = {"config_file": one.config, "output_dir": tmp_path}
+    assert named in refusal("generate", given | options)
+    assert named in refusal("check", given | {"output_dir": tmp_path})
     assert [p.name for p in tmp_path.iterdir()] == ["input.yml"]
+
+
+def test_a_stage_of_its_own_process_ends_with_one_line(tmp_path):
+    # Of configure, whose libraries have most to say.
+    command = [sys.executable, "-m", "steps.ph.configure", "--settings", str(tmp_path / "none.yml")]
+    command += ["--output-dir", str(tmp_path)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [
+        f"error: {tmp_path / 'none.yml'}: cannot be read (No such file or directory); "
+        "check the path"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -303,11 +314,10 @@ def test_generate_refuses_in_one_line(one, tmp_path, jobs, text, named):
 def test_configure_refuses_a_morphing_that_would_be_wrong(tmp_path, change, named):
     assert change[0] in INPUT
     (tmp_path / "input.yml").write_text(INPUT.replace(*change))
-    options = ("--input-file", tmp_path / "input.yml", "--output-dir", tmp_path)
-    result = run(tmp_path, "configure", *options)
-    assert result.returncode == 1
-    assert len(result.stderr.splitlines()) == 1
-    assert named in result.stderr
+    options = {"input_file": tmp_path / "input.yml", "output_dir": tmp_path}
+    line = refusal("configure", options)
+    assert line.startswith("error: physics input file: ")
+    assert named in line
     assert not list(tmp_path.glob("data/*"))
 
 
@@ -317,11 +327,10 @@ def test_too_many_benchmarks_are_an_error_unless_kept_out_of_the_basis(tmp_path)
     )
     text = INPUT.replace("set_morphing", f"{more}set_morphing")
     (tmp_path / "input.yml").write_text(text)
-    options = ("--input-file", tmp_path / "input.yml", "--output-dir", tmp_path)
-    result = run(tmp_path, "configure", *options)
-    assert "5 benchmarks are more than the morphing needs" in result.stderr
+    options = {"input_file": tmp_path / "input.yml", "output_dir": tmp_path}
+    assert "5 benchmarks are more than the morphing needs" in refusal("configure", options)
     (tmp_path / "input.yml").write_text(text.replace("benchmarks: True", "benchmarks: False"))
-    assert run(tmp_path, "configure", *options).returncode == 0
+    call_stage("configure", options)
     setup = madminer_file.read_setup(tmp_path / "data" / "madminer_config.h5")
     assert len(setup.benchmarks) == 3 + 5
 
@@ -329,28 +338,43 @@ def test_too_many_benchmarks_are_an_error_unless_kept_out_of_the_basis(tmp_path)
 def test_cuts_without_phase_space_are_an_error(one, tmp_path):
     text = INPUT + "generator: {cuts: {m_jj_min: 12999.0, pt_min: 3000.0}}\n"
     (tmp_path / "input.yml").write_text(text)
-    options = ("--input-file", tmp_path / "input.yml", "--config-file", one.config)
-    result = run(tmp_path, "generate", *options, "--output-dir", tmp_path)
-    assert result.returncode == 1
-    assert "generator: cuts: no phase space" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    options = {"input_file": tmp_path / "input.yml", "output_dir": tmp_path}
+    line = refusal("generate", options | {"config_file": one.config})
+    assert line.startswith("error: physics input file: generator: cuts: no phase space")
+
+
+def test_a_shower_that_cannot_start_is_an_error(one, tmp_path):
+    (tmp_path / "my.cmnd").write_text("PDF:pSet = LHAGrid1:none.dat\n")
+    (tmp_path / "input.yml").write_text(INPUT + "shower: {card: my.cmnd}\n")
+    options = {"input_file": tmp_path / "input.yml", "output_dir": tmp_path}
+    options |= {"config_file": one.config, "job_dir": one.folder / "jobs" / "sm_0"}
+    line = refusal("pythia", options)
+    assert line.startswith("error: physics input file: shower: my.cmnd: ")
+    assert not (tmp_path / "events").exists()
 
 
 def test_empty_selection_is_an_error_that_keeps_earlier_results(one, tmp_path):
     strict = tmp_path / "input.yml"
     strict.write_text(INPUT.replace("> 30.", "> 1e6"))
     events = one.folder / "pythia" / "sm_0" / "events"
-    common = ("--input-file", strict, "--output-dir", tmp_path)
-    assert (
-        run(
-            tmp_path, "delphes", *common, "--config-file", one.config, "--events-dir", events
-        ).returncode
-        == 0
-    )
+    common = {"input_file": strict, "output_dir": tmp_path}
+    call_stage("delphes", common | {"config_file": one.config, "events_dir": events})
     (tmp_path / "data" / "combined_delphes.h5").write_text("earlier")
     files = sorted((tmp_path / "data").glob("madminer_*.h5"))
-    result = run(tmp_path, "combine", *common, "--data-files", *files)
-    assert result.returncode == 1
-    assert len(result.stderr.splitlines()) == 1
-    assert "pt_j1 > 1e6" in result.stderr
+    line = refusal("combine", common | {"data_files": files})
+    assert "pt_j1 > 1e6" in line
     assert (tmp_path / "data" / "combined_delphes.h5").read_text() == "earlier"
+
+
+def test_an_undefined_observable_is_an_error(one, tmp_path):
+    (tmp_path / "input.yml").write_text(
+        INPUT.replace("'j[0].pt', required", "'e[0].pt', required")
+        .replace("default: 0.0", "default: null")
+        .replace("cuts:", "cuts: []")
+        .split("  - {cut")[0]
+    )
+    options = {"input_file": tmp_path / "input.yml", "output_dir": tmp_path}
+    options |= {"config_file": one.config, "events_dir": one.folder / "pythia/sm_0/events"}
+    line = refusal("delphes", options)
+    assert line.startswith("error: physics input file: observables: pt_j1 is undefined")
+    assert not list(tmp_path.glob("data/*"))

@@ -1,18 +1,23 @@
 """Stand-ins for MadGraph and Delphes, which behave like them as far as the stages can see."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from stages import ROOT
 
 from steps.programs import madgraph
 
-ROOT = Path(__file__).parents[2]
-
-# Generates with the built-in generator what the cards ask for, and writes it as MadGraph does.
+# Generates with the built-in generator what the cards ask for, and writes it as MadGraph does;
+# leaves a file where it is started, as MadGraph does, and tells of its surroundings.
 MADGRAPH = f"""
-import gzip, re, sys
+import json, os, re, sys
 from pathlib import Path
+Path("py.py").touch()
+with Path(__file__).with_name("started").open("a") as started:
+    started.write(json.dumps({{"cwd": os.getcwd(), "environment": dict(os.environ)}}) + "\\n")
 sys.path.insert(0, {str(ROOT)!r})
 import numpy as np
 commands = Path(sys.argv[1]).read_text()
@@ -38,6 +43,9 @@ def value(card, name):
 run_card = (folder / "Cards/run_card.dat").read_text()
 n, seed = int(value(run_card, "nevents")), int(value(run_card, "iseed"))
 def point(text):
+    # A whole parameter card has other blocks.
+    text = re.split(r"^Block dim6.*$", text, flags=re.I | re.M)[-1]
+    text = re.split(r"^(?:Block|DECAY)", text, flags=re.I | re.M)[0]
     found = dict(re.findall(r"^\\s*(?:set dim6)?\\s*(\\d)\\s+(\\S+)", text, re.M))
     return {{"CWL2": float(found["2"]), "CPWL2": float(found.get("5", 0))}}
 own = point((folder / "Cards/param_card.dat").read_text())
@@ -55,10 +63,12 @@ grid = generator.adapt(process, own, rng, evaluations=2000, iterations=4)
 events = generator.generate(process, grid, own, n, rng)
 # As with event_norm = average: weights in pb that average to the cross section.
 weights = generator.benchmark_weights(events, grid.cross_section, 1, own, list(points.values()))
-target = folder / "Events/run_01/unweighted_events.lhe.gz"
+number = 1 + len(list(folder.glob("Events/run_*")))
+target = folder / f"Events/run_{{number:02}}/unweighted_events.lhe.gz"
 target.parent.mkdir(parents=True)
-lhe.write(target, events.pdg_id, events.momenta, weights, list(points), "own", beam_energy=6500.0,
-          cross_section=(grid.cross_section, grid.error), scale=125.0, alphas=(0.0078, 0.13))
+sample = lhe.Weights(weights, list(points), "own")
+head = lhe.Head(6500.0, (grid.cross_section, grid.error), 125.0, (0.0078, 0.13))
+lhe.write(target, events.pdg_id, events.momenta, sample, head)
 print("done", n, seed)
 """
 
@@ -83,15 +93,30 @@ with uproot.recreate(target) as file:
 """
 
 
-@pytest.fixture
-def fake_madgraph(tmp_path, monkeypatch) -> Path:
-    """A folder that looks like MadGraph, found without a look at compilers."""
-    folder = tmp_path / "mg5"
+@contextmanager
+def _madgraph(folder: Path) -> Iterator[Path]:
     (folder / "bin").mkdir(parents=True)
     (folder / "bin" / "mg5_aMC").write_text(MADGRAPH)
     found = madgraph.Installation(folder, Path(sys.executable))
-    monkeypatch.setattr(madgraph, "find", lambda cards, scratch=None: found)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(madgraph, "find", lambda cards, scratch=None: found)
+        # A Python that got these would not start.
+        patch.setenv("PYTHONPATH", "/nowhere")
+        patch.setenv("PYTHONHOME", "/nowhere")
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def madgraph_in():
+    """Context manager: makes a folder look like MadGraph, found without a look at compilers."""
+    return _madgraph
+
+
+@pytest.fixture
+def fake_madgraph(tmp_path) -> Iterator[Path]:
+    """A folder that looks like MadGraph, for one test."""
+    with _madgraph(tmp_path / "mg5") as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -5,15 +5,15 @@ import numpy as np
 import pyhepmc
 import pytest
 import yaml
-from stages import call_stage
+from stages import call_stage, checked
 
-from steps.events import hepmc, particle_file
+from steps.events import delphes_file, hepmc, particle_file
 from steps.events.origin import Origin
 from steps.events.particles import Particles
-from steps.interface.errors import InputError
-from steps.interface.inputs import load_ph
-from steps.interface.madminer import new_setup
+from steps.madminer.setup import new_setup
 from steps.programs import delphes
+from steps.settings import parameters, physics
+from steps.stage.errors import InputError
 
 SPECIFICATION = {
     "parameters": [
@@ -62,7 +62,7 @@ def test_hepmc_reads_back(tmp_path, particles):
 
 def run(folder, particles):
     (folder / "input.yml").write_text(yaml.safe_dump(SPECIFICATION))
-    spec = load_ph(folder / "input.yml")
+    spec = physics.read(folder / "input.yml", parameters.read({}))
     setup = new_setup(spec.parameters, spec.benchmarks, spec.morphing)
     setup.save(str(folder / "setup.h5"))
     weights = np.ones((len(particles.counts), 3))
@@ -92,9 +92,34 @@ def test_stage_measures_what_delphes_wrote(tmp_path, fake_delphes, particles):
 
 def test_a_failure_of_delphes_is_one_line(tmp_path, fake_delphes, particles):
     (tmp_path / "delphes.dat").write_text("broken")
-    with pytest.raises(InputError, match=r"Delphes failed .*ERROR: can't read card") as error:
+    with pytest.raises(
+        InputError, match=r"Delphes failed with card delphes.dat.*ERROR: can't read card"
+    ) as error:
         run(tmp_path, particles)
     assert "\n" not in str(error.value)
+
+
+def test_without_a_card_delphes_reads_its_own_for_cms(tmp_path, fake_delphes, particles):
+    hepmc.write(tmp_path / "events.hepmc", particles, 6500.0)
+    own = fake_delphes / "cards" / "delphes_card_CMS.tcl"
+    own.parent.mkdir()
+    own.write_text("broken")
+    with pytest.raises(delphes.DelphesError, match=f"failed with card {own}"):
+        delphes.run(delphes.find(), None, tmp_path / "events.hepmc", tmp_path / "delphes.root")
+    own.write_text("card")
+    delphes.run(delphes.find(), None, tmp_path / "events.hepmc", tmp_path / "delphes.root")
+    assert len(delphes_file.read(tmp_path / "delphes.root")["met"]) == len(particles.counts)
+
+
+def test_the_text_of_the_card_concerns_stage_delphes_alone(tmp_path, fake_delphes):
+    (tmp_path / "input.yml").write_text(yaml.safe_dump(SPECIFICATION))
+    found = []
+    for text in ("set MaxEvents 0\n", "set MaxEvents 1\n"):
+        (tmp_path / "delphes.dat").write_text(text)
+        found.append(checked(tmp_path / "input.yml", tmp_path))
+        assert text in found[-1]["delphes"]
+        assert "name: delphes.dat" in found[-1]["delphes"]
+    assert [stage for stage in found[0] if found[0][stage] != found[1][stage]] == ["delphes"]
 
 
 def test_lost_events_are_an_error(tmp_path, fake_delphes, particles):

@@ -1,6 +1,9 @@
 """MadGraph as a backend: cards, fan-out, seeds, weights by name, backgrounds, errors."""
 
+import json
 import os
+import sys
+import tarfile
 from pathlib import Path
 
 import h5py
@@ -8,15 +11,18 @@ import numpy as np
 import pylhe
 import pytest
 import yaml
-from stages import call_stage
+from stages import ROOT, call_stage, checked
 
+from steps.backends import plans
 from steps.events import lhe, madminer_file, particle_file
-from steps.interface import plans
-from steps.interface.errors import InputError
+from steps.madminer.library import SampleAugmenter
 from steps.physics import amplitude
 from steps.programs import madgraph
+from steps.programs.cards import Card
+from steps.stage.errors import InputError
 
-ROOT = Path(__file__).parents[2]
+from madminer.sampling import benchmark  # isort: skip
+
 CARDS = ROOT / "inputs/ph/cards"
 N_EVENTS = 120
 
@@ -70,15 +76,37 @@ def stage(name, folder, **options):
 def generate(folder, jobs=1):
     config = folder / "data/madminer_config.h5"
     stage("configure", folder)
-    stage("generate", folder, config_file=config, jobs=jobs, num_events=N_EVENTS)
+    options = {"num_procs_per_job": jobs, "num_events": N_EVENTS}
+    stage("generate", folder, config_file=config, **options)
     return config
 
 
-def test_signal_and_background_go_through_to_one_file(tmp_path, fake_madgraph):
-    specification(tmp_path, processes=("signal", "background"))
-    config = generate(tmp_path, jobs=2)
-    setup = madminer_file.read_setup(config)
-    jobs = sorted((tmp_path / "jobs").iterdir())
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory, madgraph_in):
+    """Folder of a run of signal and background from stage check on, two jobs each."""
+    folder = tmp_path_factory.mktemp("mixed")
+    specification(folder, processes=("signal", "background"))
+    with madgraph_in(folder / "mg5"):
+        checked(folder / "input.yml", folder, num_procs_per_job=2, num_events=N_EVENTS)
+
+        def stage(name, out=folder, **options):
+            settings = folder / "settings" / f"{name}.yml"
+            call_stage(name, {"settings": settings, "output_dir": out} | options)
+
+        config = folder / "data/madminer_config.h5"
+        stage("configure")
+        stage("generate", config_file=config)
+        for job in (folder / "jobs").iterdir():
+            out = folder / "pythia" / job.name
+            stage("pythia", out, config_file=config, job_dir=job)
+            stage("delphes", out, config_file=config, events_dir=out / "events")
+        stage("combine", data_files=sorted(folder.glob("pythia/*/data/madminer_delphes_data_*.h5")))
+    return folder
+
+
+def test_signal_and_background_go_through_to_one_file(mixed):
+    setup = madminer_file.read_setup(mixed / "data/madminer_config.h5")
+    jobs = sorted((mixed / "jobs").iterdir())
     assert {job.name for job in jobs} == {
         f"{process}_{k}"
         for process in ("background", *(f"signal_{b}" for b in setup.benchmarks))
@@ -88,10 +116,8 @@ def test_signal_and_background_go_through_to_one_file(tmp_path, fake_madgraph):
     assert len({plan.seed for plan in read}) == len(jobs)
     cross_sections = {}
     for job, plan in zip(jobs, read, strict=True):
-        out = tmp_path / "pythia" / job.name
-        stage("pythia", tmp_path, output_dir=out, config_file=config, job_dir=job)
-        stage("delphes", tmp_path, output_dir=out, config_file=config, events_dir=out / "events")
-        assert not list(out.glob("events/*scratch*"))
+        out = mixed / "pythia" / job.name
+        assert sorted(p.name for p in out.glob("events/*")) == ["events.lhe.gz", "particles.h5"]
         sample = particle_file.read(out / "events/particles.h5")
         (info,) = pylhe.LHEFile.fromfile(str(out / "events/events.lhe.gz")).init.procInfo
         # Half of the events and, by the branching ratio, half of the cross section.
@@ -106,10 +132,8 @@ def test_signal_and_background_go_through_to_one_file(tmp_path, fake_madgraph):
         key = (plan.process, plan.benchmark)
         cross_sections[key] = cross_sections.get(key, 0.0) + own.sum()
 
-    files = sorted(tmp_path.glob("pythia/*/data/madminer_delphes_data_*.h5"))
-    assert len(files) == len(jobs)
-    stage("combine", tmp_path, data_files=files)
-    with h5py.File(tmp_path / "data/combined_delphes.h5") as file:
+    assert len(list(mixed.glob("pythia/*/data/madminer_delphes_data_*.h5"))) == len(jobs)
+    with h5py.File(mixed / "data/combined_delphes.h5") as file:
         weights = file["samples/weights"][()]
         sampled = file["samples/sampling_benchmarks"][()]
         assert file["sample_summary/background_events"][()] == N_EVENTS
@@ -121,30 +145,70 @@ def test_signal_and_background_go_through_to_one_file(tmp_path, fake_madgraph):
         assert weights[sampled == 0][:, k].sum() == pytest.approx(expected, rel=0.2)
 
 
-def test_madminer_reads_signal_with_background(tmp_path, fake_madgraph):
-    from steps.interface import madminer  # noqa: F401 - mends MadMiner before its use
-
-    from madminer.sampling import SampleAugmenter, benchmark  # isort: skip
-
-    specification(tmp_path, processes=("signal", "background"))
-    config = generate(tmp_path)
-    for job in (tmp_path / "jobs").iterdir():
-        out = tmp_path / "pythia" / job.name
-        stage("pythia", tmp_path, output_dir=out, config_file=config, job_dir=job)
-        stage("delphes", tmp_path, output_dir=out, config_file=config, events_dir=out / "events")
-    files = sorted(tmp_path.glob("pythia/*/data/madminer_delphes_data_*.h5"))
-    stage("combine", tmp_path, data_files=files)
-    path = str(tmp_path / "data/combined_delphes.h5")
-    sampler = SampleAugmenter(path, include_nuisance_parameters=False)
+def test_madminer_reads_signal_with_background(mixed):
+    path = mixed / "data/combined_delphes.h5"
+    sampler = SampleAugmenter(str(path), include_nuisance_parameters=False)
     with h5py.File(path) as file:
         expected = file["samples/weights"][()].sum(axis=0)
-    points = madminer_file.read_setup(tmp_path / "data/combined_delphes.h5").benchmarks
+    points = madminer_file.read_setup(path).benchmarks
     found = sampler.xsecs(thetas=[np.array(list(p.values())) for p in points.values()])[0]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     x, *_ = sampler.sample_train_plain(
         theta=benchmark("sm"), n_samples=50, folder=None, filename=None
     )
     assert np.isfinite(x).all()
+
+
+def test_madgraph_runs_in_surroundings_of_its_own(tmp_path, fake_madgraph, monkeypatch):
+    specification(tmp_path)
+    stage("configure", tmp_path)
+    config, here = tmp_path / "data/madminer_config.h5", set(os.listdir())
+
+    def forbidden(*args):
+        raise AssertionError(f"changes this process: {args}")
+
+    for name in ("chdir", "putenv", "unsetenv"):
+        # The last two are what every change of os.environ calls.
+        monkeypatch.setattr(os, name, forbidden)
+    stage("generate", tmp_path, config_file=config, num_events=10)
+    started = fake_madgraph / "bin" / "started"
+    (prepared,) = map(json.loads, started.read_text().splitlines())
+    monkeypatch.undo()
+    # A job may run on a machine with programs elsewhere.
+    monkeypatch.setenv("PATH", f"/elsewhere{os.pathsep}{os.environ['PATH']}")
+    stage("pythia", tmp_path, config_file=config, job_dir=tmp_path / "jobs/signal_sm_0")
+    _, ran = map(json.loads, started.read_text().splitlines())
+
+    for told in (prepared, ran):
+        environment, ours = told["environment"], dict(os.environ)
+        assert environment["PATH"].startswith(f"{Path(sys.executable).parent}{os.pathsep}")
+        assert environment["F2PY"] == f"{sys.executable} -m numpy.f2py"
+        assert {"PYTHONPATH", "PYTHONHOME"} <= set(ours) - set(environment)
+        assert environment["HOME"] == ours["HOME"]
+        assert not Path(told["cwd"]).exists()
+    assert "/elsewhere" not in prepared["environment"]["PATH"]
+    assert "/elsewhere" in ran["environment"]["PATH"]
+    assert set(os.listdir()) == here
+    assert not list(tmp_path.rglob("py.py"))
+    with tarfile.open(tmp_path / "processes/signal.tar.gz") as archive:
+        assert not [name for name in archive.getnames() if name.endswith("py.py")]
+
+
+@pytest.mark.parametrize("card", ["proc.dat", "run.dat", "param.dat", "me5.txt"])
+def test_the_text_of_a_card_concerns_stage_generate_alone(tmp_path, fake_madgraph, card):
+    path = specification(tmp_path)
+    content = yaml.safe_load(path.read_text())
+    content["generator"] |= {"param_card": "param.dat", "configuration_card": "me5.txt"}
+    path.write_text(yaml.safe_dump(content))
+    (tmp_path / "param.dat").write_text("Block dim6\n 2 0.0\n")
+    (tmp_path / "me5.txt").write_text("run_mode = 0\n")
+    before = checked(path, tmp_path)
+    assert before["generate"].count((tmp_path / card).read_text().splitlines()[-1]) == 1
+    with (tmp_path / card).open("a") as file:
+        file.write("# changed\n")
+    after = checked(path, tmp_path)
+    assert [stage for stage in before if before[stage] != after[stage]] == ["generate"]
+    assert str(tmp_path) not in "".join(after.values())
 
 
 def test_three_parameters_fan_out(tmp_path, fake_madgraph):
@@ -163,6 +227,23 @@ def test_a_failed_reweighting_is_one_line(tmp_path, fake_madgraph):
         stage("pythia", tmp_path, config_file=config, job_dir=tmp_path / "jobs/signal_sm_0")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "events").exists()
+
+
+def test_events_of_an_earlier_run_are_not_those_of_one_that_failed(tmp_path, fake_madgraph):
+    (tmp_path / "madminer/cards").mkdir(parents=True)
+    (tmp_path / "madminer/scripts").mkdir()
+    (tmp_path / "madminer/cards/run_card_0.dat").write_text("  0 = iseed\n")
+    script = tmp_path / "madminer/scripts/run_0.sh"
+    script.write_text("echo 'CRITICAL: out of space' > run_0.log\n")
+    earlier = tmp_path / "Events/run_01/unweighted_events.lhe.gz"
+    earlier.parent.mkdir(parents=True)
+    earlier.touch()
+    with pytest.raises(madgraph.MadGraphError, match="no events; it said: CRITICAL: out of space"):
+        madgraph.generate(madgraph.find([]), tmp_path, 0, 10, 1)
+    with script.open("a") as file:
+        file.write("mkdir Events/run_02; touch Events/run_02/unweighted_events.lhe.gz\n")
+    made = madgraph.generate(madgraph.find([]), tmp_path, 0, 10, 1)
+    assert made.parent.name == "run_02"
 
 
 def test_a_process_that_madgraph_refuses_is_one_line(tmp_path, fake_madgraph):
@@ -203,18 +284,9 @@ def test_weights_are_in_picobarn_whatever_the_norm(tmp_path):
     momenta = np.ones((3, 5, 4))
     raw = np.array([[2.0, 1.0], [2.0, 3.0], [2.0, 2.0]])
     for norm in (1.0, 1e-3):
-        lhe.write(
-            tmp_path / "events.lhe",
-            np.full((3, 5), 2),
-            momenta,
-            raw * norm,
-            ["sm", "w"],
-            "sm",
-            beam_energy=6500.0,
-            cross_section=(6.0, 0.1),
-            scale=125.0,
-            alphas=(0.0078, 0.13),
-        )
+        sample = lhe.Weights(raw * norm, ["sm", "w"], "sm")
+        head = lhe.Head(6500.0, (6.0, 0.1), 125.0, (0.0078, 0.13))
+        lhe.write(tmp_path / "events.lhe", np.full((3, 5), 2), momenta, sample, head)
         weights, cross_section = lhe.read_weights(tmp_path / "events.lhe", ["sm", "w"], "sm")
         assert cross_section == pytest.approx(6.0)
         np.testing.assert_allclose(weights, raw, rtol=1e-4)
@@ -242,8 +314,7 @@ def test_what_is_missing_is_one_line(tmp_path, monkeypatch, directory, model, pa
     for name in ("gfortran", "make", "python3", "f2py"):
         (tmp_path / "tools" / name).write_text("#!/bin/sh\nexit 1\n")
         (tmp_path / "tools" / name).chmod(0o755)
-    card = tmp_path / "proc.dat"
-    card.write_text(f"# import model commented\nimport model {model}-full\n")
+    card = Card("proc.dat", f"# import model commented\nimport model {model}-full\n")
     monkeypatch.delenv("MADGRAPH_DIR", raising=False)
     monkeypatch.delenv("MADGRAPH_PYTHON", raising=False)
     if directory:

@@ -15,6 +15,8 @@ import yaml
 from gherkin.parser import Parser
 from reana_user import REANA, ROOT, SMALL, TOKEN, make, wait
 
+import steps
+
 pytestmark = pytest.mark.workflow
 SPECIFICATIONS = ("reana.yaml", "reana-ph.yaml", "reana-ml.yaml")
 
@@ -38,12 +40,14 @@ def test_client_finds_nothing_wrong_but_what_it_finds_everywhere(tmp_path: Path)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert shown.stdout.count("Valid REANA specification file") == len(SPECIFICATIONS)
     assert "ERROR" not in shown.stdout
-    outputs = {
-        step["publisher"]["outputkey"]
+    publishers = [
+        step["publisher"]
         for half in ("ph", "ml")
         for step in yaml.safe_load((ROOT / f"workflow/{half}/steps.yml").read_text()).values()
         if "publisher" in step
-    }
+    ]
+    outputs = {p["outputkey"] for p in publishers if "outputkey" in p}
+    outputs |= {name for p in publishers for name in p.get("publish", ())}
     warnings = re.findall(r"WARNING: (.*)", shown.stdout)
     pattern = r'Yadage parameter "(\w+)" found on steps? .* is not defined in input parameters\.'
     found = [re.fullmatch(pattern, warning) for warning in warnings]
@@ -56,7 +60,7 @@ def test_parameters_are_those_of_the_profiles(file: str) -> None:
     profile = yaml.safe_load((ROOT / "inputs/profiles/default.yml").read_text())
     parameters = specification(file)["inputs"]["parameters"]
     assert set(parameters) - {"data_file"} <= set(profile)
-    for name in set(parameters) - {"data_file", "num_procs_per_job"}:
+    for name in set(parameters) - {"data_file"}:
         expected = profile[name]
         value = parameters[name]
         assert value == (f"inputs/{expected}" if name.startswith("input_file") else expected)
@@ -122,6 +126,7 @@ def test_mistakes_are_one_line(place: Path, arguments: str, variables: dict, exp
 # ---------------------------------------------------------------------------- a whole run
 
 
+@pytest.mark.slow
 def test_whole_run_is_that_of_this_machine(whole: Path, tmp_path: Path) -> None:
     arguments = [word.strip("'") for word in SMALL]
     done = subprocess.run(
@@ -141,8 +146,9 @@ def test_whole_run_is_that_of_this_machine(whole: Path, tmp_path: Path) -> None:
     assert limits[0] == limits[1]
 
 
+@pytest.mark.slow
 def test_every_job_got_image_and_resources(whole: Path) -> None:
-    version = (ROOT / "VERSION").read_text().strip()
+    version = steps.__version__
     jobs = [json.loads(path.read_text()) for path in (whole / "jobs").glob("*.json")]
     assert len(jobs) > 15
     for job in jobs:
@@ -150,6 +156,7 @@ def test_every_job_got_image_and_resources(whole: Path) -> None:
         assert {"compute_backend", "kubernetes_memory_limit"} <= set(job["resources"])
 
 
+@pytest.mark.slow
 def test_download_has_the_layout_of_a_local_run(place: Path, whole: Path, tmp_path: Path) -> None:
     target = tmp_path / "got"
     for _ in range(2):  # a second download replaces the first
@@ -170,6 +177,7 @@ def test_download_has_the_layout_of_a_local_run(place: Path, whole: Path, tmp_pa
     assert "not an earlier download" in shown.stderr
 
 
+@pytest.mark.slow
 def test_machine_learning_again_on_the_same_data(place: Path, whole: Path, tmp_path: Path) -> None:
     """Another workflow, whose data file was put into its workspace beforehand."""
     name = "madminer-again"
@@ -207,26 +215,60 @@ def test_machine_learning_again_on_the_same_data(place: Path, whole: Path, tmp_p
     check_features(place / f"{name}.1", "reana-ml.yaml")
 
 
-def test_failed_step_is_a_failed_workflow(place: Path) -> None:
-    arguments = "ARGS=-p num_events=1 -p num_procs_per_job=5"
-    shown = make(place, "reana-run", "REANA_WORKON=broken", "REANA_FILE=reana-ph.yaml", arguments)
+@pytest.mark.parametrize(
+    ("name", "file", "wrong", "expected"),
+    [
+        (
+            "wronghalf",
+            "reana-ph.yaml",
+            "num_procs_per_job=99999",
+            "num_procs_per_job: 99999 jobs for 8000 events",
+        ),
+        (
+            "wrongwhole",
+            "reana.yaml",
+            "mlflow_args_s=test_split=0.1",
+            "mlflow_args_e: test_split 0.2 exceeds the 0.1 of mlflow_args_s",
+        ),
+    ],
+)
+def test_wrong_input_is_refused_before_any_event(
+    place: Path, name: str, file: str, wrong: str, expected: str
+) -> None:
+    """As on this machine, where the runner says the same before it starts."""
+    arguments = ("REANA_WORKON=" + name, "REANA_FILE=" + file, f"ARGS=-p {wrong}")
+    shown = make(place, "reana-run", *arguments)
     assert shown.returncode == 0, shown.stdout + shown.stderr
-    assert wait(place, "broken") == "failed"
-    logs = [path.read_text() for path in (place / "broken.1/jobs").glob("*generate.log")]
-    assert [text for text in logs if text.startswith("error: num_procs_per_job: 5 jobs for 1")]
+    assert wait(place, name) == "failed"
+    (log,) = (place / f"{name}.1/jobs").glob("*.log")
+    assert log.name.endswith("-check.log")
+    (line,) = log.read_text().splitlines()
+    assert line.startswith(f"error: {expected}")
+
+    target = "all" if file == "reana.yaml" else "ph"
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.run", target, "--workdir", place / "x", "-p", wrong],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (2, f"{line}\n")
 
 
+@pytest.mark.slow
 def test_server_gets_nothing_that_its_document_does_not_have(place: Path, whole: Path) -> None:
     invalid = place / "invalid"
     assert not invalid.exists(), invalid.read_text()
 
 
+@pytest.mark.slow
 def test_token_and_tracking_password_are_in_no_file(place: Path, whole: Path) -> None:
     shown = make(
         place,
         "reana-run",
         "REANA_WORKON=tracked",
-        "ARGS=-p num_events=1 -p num_procs_per_job=5",  # ends at its second step
+        "ARGS=-p num_events=1 -p num_procs_per_job=5",  # ends at its first step
         MLFLOW_TRACKING_URI="https://emmy:n0ether-s3cret@mlflow.example.org",
     )
     assert shown.returncode == 0, shown.stdout + shown.stderr
@@ -307,9 +349,11 @@ def check_features(run: Path, file: str) -> None:
                 assert check(run, *match.groups()), step["text"]
 
 
+@pytest.mark.slow
 def test_features_hold(whole: Path) -> None:
     check_features(whole, "reana.yaml")
 
 
+@pytest.mark.slow
 def test_features_of_physics_hold(whole: Path) -> None:
     check_features(whole, "reana-ph.yaml")

@@ -4,13 +4,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from reana_user import ROOT, SMALL, cluster, log, make, wait
+from reana_user import SMALL, cluster, log, make, wait
+
+import steps
 
 pytestmark = pytest.mark.images
 
 
 def has_images() -> bool:
-    version = (ROOT / "VERSION").read_text().strip()
+    version = steps.__version__
     names = [f"madminertool/madminer-workflow-{half}:{version}" for half in ("ph", "ml")]
     command = ["docker", "image", "inspect", *names]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0

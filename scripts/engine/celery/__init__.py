@@ -1,0 +1,1 @@
+"""Steps on machines that share a file system, through Celery and Redis; nothing else knows them."""

@@ -1,0 +1,98 @@
+"""Generators of parton-level events: what all of them do, and the choice of one.
+
+A generator is made of the section ``generator`` of an input file, complete. To add one, write a
+module with a class like :class:`Generator` and name it in ``_MODULES``.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from steps.arrays import Array
+from steps.backends.cards import ReadCard
+from steps.backends.plans import FanOut, Plan
+from steps.events.madminer_file import Setup
+
+_MODULES = {"builtin": "steps.backends.builtin", "madgraph": "steps.backends.madgraph"}
+NAMES = tuple(_MODULES)
+
+
+class Generator(Protocol):
+    """A generator; every method may raise SettingError with the key that is at fault."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        """Take the section ``generator``.
+
+        Its ``backend`` alone is enough for :meth:`check_morphing`, what :attr:`event_settings`
+        keeps of it for :meth:`generate`.
+        """
+
+    @staticmethod
+    def complete(section: Mapping[str, Any], card: ReadCard) -> Mapping[str, Any]:
+        """Return the section with what the generator uses of it, and with its cards' texts."""
+
+    def check(self, parameters: Sequence[Mapping[str, Any]]) -> None:
+        """Check the settings, and that the parameters of the theory are known."""
+
+    def check_morphing(
+        self,
+        benchmarks: Sequence[Mapping[tuple[str, int], float]],
+        weights: Array,
+        point: Mapping[tuple[str, int], float],
+    ) -> None:
+        """Check that morphing is exact.
+
+        Args:
+            benchmarks: Values of the parameter card at each benchmark of the basis.
+            weights: Their morphing weights at a point, ``(n_benchmarks,)``.
+            point: Values of the parameter card at that point.
+        """
+
+    def find_programs(self) -> None:
+        """Check that the programs that it runs are on this machine."""
+
+    @property
+    def event_settings(self) -> Mapping[str, Any]:
+        """The part of the settings that :meth:`generate` needs."""
+
+    def prepare(self, setup_file: Path, folder: Path, seed: int, fan_out: FanOut) -> None:
+        """Prepare the generation of every process and benchmark.
+
+        Args:
+            setup_file: MadMiner file with the set-up.
+            folder: Existing folder for files that jobs share.
+            seed: Seed of the run.
+            fan_out: To be called for each process and benchmark.
+        """
+
+    def generate(
+        self, setup: Setup, plan: Plan, job_dir: Path, event_file: Path
+    ) -> tuple[Array, float]:
+        """Write the parton-level events of a job as a Les Houches Event File.
+
+        Args:
+            setup: The set-up.
+            plan: What to generate.
+            job_dir: Folder that ``fan_out`` filled.
+            event_file: File to write, ending in ``.lhe.gz``.
+
+        Returns:
+            Weights ``(n, n_benchmarks)`` in pb, and sigma / N in pb at the benchmark sampled at,
+            with N the events of all jobs.
+        """
+
+
+def complete(section: Mapping[str, Any], card: ReadCard) -> Mapping[str, Any]:
+    """Return a section ``generator`` as its backend wants it."""
+    return _backend(section).complete(section, card)
+
+
+def choose(settings: Mapping[str, Any]) -> Generator:
+    """Return the generator that a complete section ``generator`` asks for."""
+    return _backend(settings)(settings)
+
+
+def _backend(section: Mapping[str, Any]) -> type[Generator]:
+    backend: type[Generator] = import_module(_MODULES[section["backend"]]).Backend
+    return backend

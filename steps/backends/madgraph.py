@@ -1,0 +1,176 @@
+"""MadGraph5_aMC@NLO as generator: any process, model and parameters."""
+
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from steps.arrays import Array
+from steps.backends.cards import ReadCard
+from steps.backends.plans import FanOut, Plan
+from steps.events import lhe, madminer_file
+from steps.events.expressions import ExpressionError
+from steps.events.madminer_file import Setup
+from steps.programs import madgraph
+from steps.programs.cards import Card
+from steps.stage import command
+from steps.stage.errors import SettingError
+from steps.stage.files import atomic
+
+
+class Backend:
+    """See :class:`steps.backends.generators.Generator`."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        """Take the section ``generator`` with ``processes`` and cards."""
+        self._settings = settings
+
+    @property
+    def _processes(self) -> Sequence[Mapping[str, Any]]:
+        processes: Sequence[Mapping[str, Any]] = self._settings["processes"]
+        return processes
+
+    @staticmethod
+    def complete(section: Mapping[str, Any], card: ReadCard) -> Mapping[str, Any]:
+        """Read the cards; without ``processes`` those of the shipped process."""
+        shipped = {
+            "name": "signal",
+            "is_background": False,
+            "branching_ratio": section["branching_ratio"],
+        }
+        processes = section.get("processes", [shipped])
+        _check_processes(processes)
+        # The parameter card is the model's own, unless the process is the shipped one.
+        param_card = section.get("param_card")
+        own = param_card is None and "processes" in section
+        return {
+            "backend": section["backend"],
+            "param_card": None
+            if own
+            else card("generator: param_card", param_card, "param_card_template.dat"),
+            "configuration_card": card(
+                "generator: configuration_card",
+                section.get("configuration_card"),
+                "me5_configuration.txt",
+            ),
+            "processes": [dict(process) | _process_cards(process, card) for process in processes],
+        }
+
+    def check(self, parameters: Sequence[Mapping[str, Any]]) -> None:
+        """MadGraph itself knows which parameters there are."""
+
+    def check_morphing(self, benchmarks: object, weights: object, point: object) -> None:
+        """The powers of an unknown amplitude are the user's to give."""
+
+    def find_programs(self) -> None:
+        """Find MadGraph, its models, compilers and a Python that it can use."""
+        self._find(None)
+
+    def _find(self, scratch: Path | None, models: bool = True) -> madgraph.Installation:
+        cards = [Card(**p["process_card"]) for p in self._processes] if models else []
+        try:
+            return madgraph.find(cards, scratch)
+        except madgraph.MadGraphError as error:
+            raise SettingError(f"generator: {error}") from None
+
+    @property
+    def event_settings(self) -> Mapping[str, Any]:
+        """What MadGraph has not put into the process folders."""
+        kept = ("name", "branching_ratio")
+        processes = [{key: process[key] for key in kept} for process in self._processes]
+        return {"backend": self._settings["backend"], "processes": processes}
+
+    def prepare(self, setup_file: Path, folder: Path, seed: int, fan_out: FanOut) -> None:
+        """Let MadGraph write each process once; the jobs share its archive."""
+        setup = madminer_file.read_setup(setup_file)
+        try:
+            # MadMiner hands transforms to Python's eval; ours refuses what is not arithmetic.
+            for values in setup.benchmarks.values():
+                setup.card_values(values)
+        except ExpressionError as error:
+            raise SettingError(f"parameters: {error}") from None
+        found = self._find(folder)
+        report = command.progress(len(self._processes), "processes", seconds=0)
+        for done, process in enumerate(self._processes, start=1):
+            name, background = process["name"], process["is_background"]
+            benchmarks = list(setup.benchmarks)[:1] if background else list(setup.benchmarks)
+            self._write(found, setup_file, process, benchmarks, folder)
+
+            def link(place: Path, name: str = name) -> None:
+                os.symlink(f"../../processes/{name}.tar.gz", place / "process.tar.gz")
+
+            for benchmark in benchmarks:
+                fan_out(name, "" if background else benchmark, link)
+            report(done)
+
+    def _write(
+        self,
+        found: madgraph.Installation,
+        setup_file: Path,
+        process: Mapping[str, Any],
+        benchmarks: Sequence[str],
+        folder: Path,
+    ) -> None:
+        param_card = self._settings["param_card"]
+        wanted = madgraph.Process(
+            process_card=Card(**process["process_card"]),
+            run_card=Card(**process["run_card"]),
+            configuration_card=Card(**self._settings["configuration_card"]),
+            param_card=Card(**param_card) if param_card else None,
+            is_background=process["is_background"],
+        )
+        with atomic(folder / "processes" / f"{process['name']}.tar.gz") as archive:
+            place = archive.parent.resolve() / process["name"]
+            try:
+                madgraph.prepare(found, setup_file.resolve(), wanted, benchmarks, place)
+            except madgraph.MadGraphError as error:
+                raise SettingError(f"generator: {error}") from None
+            with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
+                tar.add(place, arcname=process["name"])
+            shutil.rmtree(place)
+
+    def generate(
+        self, setup: Setup, plan: Plan, job_dir: Path, event_file: Path
+    ) -> tuple[Array, float]:
+        """Let MadGraph generate and reweight."""
+        process = next(p for p in self._processes if p["name"] == plan.process)
+        script = list(setup.benchmarks).index(plan.benchmark) if plan.benchmark else 0
+        where = plan.benchmark or "any point"
+        print(f"MadGraph: {plan.n_events} events of {plan.process} at {where}")
+        try:
+            with tempfile.TemporaryDirectory(dir=event_file.parent.resolve()) as scratch:
+                found = self._find(Path(scratch), models=False)
+                shutil.unpack_archive(job_dir / "process.tar.gz", scratch)
+                folder = Path(scratch) / plan.process
+                made = madgraph.generate(found, folder, script, plan.n_events, plan.seed)
+                shutil.copyfile(made, event_file)
+            weights, cross_section = lhe.read_weights(
+                event_file, list(setup.benchmarks), plan.benchmark
+            )
+        except (madgraph.MadGraphError, lhe.WeightsError) as error:
+            raise SettingError(f"generator: {plan.process}: {error}") from None
+        # MadGraph may end with fewer events than it was asked for.
+        share = process["branching_ratio"] * plan.n_events / plan.n_events_all_jobs
+        return share * weights, share * cross_section / len(weights)
+
+
+def _check_processes(processes: Sequence[Mapping[str, Any]]) -> None:
+    names = [process["name"] for process in processes]
+    for name in names:
+        if names.count(name) > 1:
+            raise SettingError(f"generator: processes: name '{name}' appears twice; rename one")
+    if all(process["is_background"] for process in processes):
+        raise SettingError(
+            "generator: processes: all are backgrounds; add one that depends on the parameters"
+        )
+
+
+def _process_cards(process: Mapping[str, Any], card: ReadCard) -> dict[str, dict[str, str]]:
+    where = f"generator: processes: {process['name']}"
+    shipped = {"process_card": "proc_card_signal.dat", "run_card": "run_card_signal.dat"}
+    return {
+        key: card(f"{where}: {key}", process.get(key), default) for key, default in shipped.items()
+    }

@@ -1,0 +1,48 @@
+"""What stage generate hands to stage pythia: one folder per process, benchmark and job."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one job generates.
+
+    Attributes:
+        process: Name of the process; empty for a generator's only one.
+        benchmark: Name of the benchmark to sample at; empty for backgrounds.
+        job: Number of the job, from zero.
+        n_events: Events of this job.
+        n_events_all_jobs: Events of the benchmark in all jobs; weights refer to this number.
+        seed: Seed of the job.
+    """
+
+    process: str
+    benchmark: str
+    job: int
+    n_events: int
+    n_events_all_jobs: int
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """Name of the job's folder."""
+        return "_".join(part for part in (self.process, self.benchmark, str(self.job)) if part)
+
+
+FanOut = Callable[[str, str, Callable[[Path], None]], None]
+"""Writes the folders of all jobs of a process and benchmark; the function adds what they share."""
+
+
+def write(folder: Path, plan: Plan) -> None:
+    """Write a plan, readable, into a new folder."""
+    folder.mkdir()
+    (folder / "plan.yml").write_text(yaml.safe_dump(asdict(plan), sort_keys=False))
+
+
+def read(folder: Path) -> Plan:
+    """Read a plan."""
+    return Plan(**yaml.safe_load((folder / "plan.yml").read_text()))

@@ -1,0 +1,35 @@
+"""Stage check: the input file, checked against the data, complete, divided among the stages."""
+
+import sys
+from pathlib import Path
+
+from steps.settings import arguments, learning, stages, sweeps, theory
+from steps.stage import command
+from steps.stage.files import atomic
+
+
+def main() -> None:
+    """Write ``settings/<stage>.yml`` for every stage of the machine-learning half."""
+    parser = command.parser(main.__doc__)
+    parser.add_argument("--input-file", type=Path, required=True, help="input file")
+    parser.add_argument("--data-file", type=Path, required=True, help="MadMiner file")
+    parser.add_argument("--sweep-file", type=Path, help="settings of the training to compare")
+    arguments.add_parameters(parser, *arguments.LEARNING)
+    args = parser.parse_args()
+
+    parameters = arguments.given(args)
+    spec = learning.read(args.input_file, parameters)
+    learning.check_against(spec, theory.of_file(args.data_file))
+    for warning in learning.warnings(spec):
+        print(f"warning: {warning}", file=sys.stderr)
+    with atomic(args.output_dir / "settings") as folder:
+        folder.mkdir()
+        stages.write_all(folder, learning.divide(spec, parameters))
+        for number, more in enumerate(
+            sweeps.read(args.sweep_file).settings if args.sweep_file else ()
+        ):
+            stages.write(folder / f"training_{number:03d}.yml", learning.training(spec, more))
+
+
+if __name__ == "__main__":
+    command.run(main)

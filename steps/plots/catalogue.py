@@ -1,0 +1,122 @@
+"""Every plot of the workflow, by name: a new one is a function and a row of ``PLOTS``."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from steps.arrays import Array
+from steps.plots import figures
+from steps.plots.figures import Comparison, Grid, Result
+
+Arrays = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that plots are drawn from.
+
+    Attributes:
+        grid: Grid of one or two parameters, and the true point.
+        confidence: p-value at the edge of the region of each confidence level, by its label.
+        results: Limits.
+        background: Limits whose p-values are shaded behind the others.
+        runs: By method the arrays of each of its evaluations.
+        closures: By method its comparisons with histograms.
+        options: Section ``plotting`` of the input file.
+    """
+
+    grid: Grid
+    confidence: Mapping[str, float]
+    results: Sequence[Result]
+    background: Result
+    runs: Mapping[str, Sequence[Arrays]]
+    closures: Mapping[str, Sequence[Comparison]]
+    options: Mapping[str, Any]
+
+
+Figures = dict[str, Figure]
+
+
+def draw(report: Report) -> Figures:
+    """Return the figures that the input file asks for, by name."""
+    made: Figures = {}
+    for option, plot in PLOTS:
+        if option is None or report.options[option]:
+            made |= plot(report)
+    return made
+
+
+def _all_methods(report: Report) -> Figures:
+    label, level = next(iter(report.confidence.items()))
+    return {
+        "all_methods": figures.all_methods(
+            report.grid, report.results, report.background, {label: level}
+        )
+    }
+
+
+def _all_methods_separate(report: Report) -> Figures:
+    figure = figures.all_methods_separate(report.grid, report.results, report.confidence)
+    return {"all_methods_separate": figure}
+
+
+def _correlations(report: Report) -> Figures:
+    made: Figures = {}
+    for method in report.options["correlations_methods"]:
+        made |= correlation(method, report.runs[method])
+    return made
+
+
+def _closures(report: Report) -> Figures:
+    made: Figures = {}
+    for method, comparisons in report.closures.items():
+        made |= closure(method, report.runs[method], comparisons)
+    return made
+
+
+def _losses(report: Report) -> Figures:
+    histories = {
+        method.upper(): [r["losses"] for r in runs] for method, runs in report.runs.items()
+    }
+    return {"losses": figures.losses(histories)}
+
+
+PLOTS: tuple[tuple[str | None, Callable[[Report], Figures]], ...] = (
+    ("all_methods", _all_methods),
+    ("all_methods_separate", _all_methods_separate),
+    ("correlations", _correlations),
+    (None, _closures),
+    (None, _losses),
+)
+"""Switch in section ``plotting`` of the input file (None: always made), and the plot."""
+
+
+def correlation(method: str, runs: Sequence[Arrays]) -> Figures:
+    """Return ``correlation_<METHOD>``, estimates against joint quantities, where these exist."""
+    if "joint/truth" not in runs[0]:
+        return {}
+    truth, estimate = (
+        np.concatenate([arrays[f"joint/{name}"] for arrays in runs])
+        for name in ("truth", "estimate")
+    )
+    quantity = "log likelihood ratio"
+    if truth.ndim == 2:
+        truth, estimate, quantity = truth[:, 0], estimate[:, 0], "score"
+    figure = figures.correlation(method, truth, estimate, quantity)
+    return {f"correlation_{method.upper()}": figure}
+
+
+def closure(method: str, runs: Sequence[Arrays], comparisons: Sequence[Comparison]) -> Figures:
+    """Return ``closure_<METHOD>``, estimates against weighted histograms, where these exist."""
+    if not comparisons:
+        return {}
+    if "closure/points" in runs[0]:
+        quantity = "log likelihood ratio"
+        labels = ["(" + ", ".join(f"{v:.2f}" for v in p) + ")" for p in runs[0]["closure/points"]]
+    else:
+        quantity, labels = "score", [f"component {k}" for k in range(len(comparisons))]
+    figure = figures.closure(method, quantity, dict(zip(labels, comparisons, strict=True)))
+    return {f"closure_{method.upper()}": figure}

@@ -1,0 +1,58 @@
+"""Parameters of a workflow that are not in the input files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from steps.stage.errors import InputError
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Parameters of a workflow.
+
+    Attributes:
+        seed: Seed of the run.
+        num_events: Events per benchmark; 0: as in the input file.
+        num_procs_per_job: Jobs per benchmark.
+        overrides: Texts ``key=value key=value`` by workflow parameter, ``mlflow_args_s``, ….
+    """
+
+    seed: int
+    num_events: int
+    num_procs_per_job: int
+    overrides: Mapping[str, str]
+
+
+_LEAST = {"seed": (1, 0), "num_events": (0, 0), "num_procs_per_job": (1, 1)}
+OVERRIDES = ("mlflow_args_s", "mlflow_args_t", "mlflow_args_e")
+
+
+def read(values: Mapping[str, Any]) -> Parameters:
+    """Read parameters by name; those that are missing or None have their defaults.
+
+    Raises:
+        InputError: One is not a whole number, or too small.
+    """
+    counts = {}
+    for name, (default, low) in _LEAST.items():
+        given = default if values.get(name) is None else values[name]
+        try:
+            counts[name] = _whole(str(given))
+        except ValueError:
+            counts[name] = low - 1
+        if counts[name] < low:
+            raise InputError(f"{name}: {given!r}; give a whole number, at least {low}")
+    overrides = {name: str(values.get(name) or "") for name in OVERRIDES}
+    return Parameters(**counts, overrides=overrides)
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+    # 'mlflow run' writes whole numbers as 1e4.
+    if not number.is_integer():
+        raise ValueError(text)
+    return int(number)

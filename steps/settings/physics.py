@@ -1,0 +1,235 @@
+"""The input file of the physics half: read, checked, and divided among its stages."""
+
+import argparse
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from steps.backends import detectors, generators
+from steps.events import expressions
+from steps.physics.shower import CardError, check_settings
+from steps.settings import arguments, stages
+from steps.settings.document import load, reject_duplicates
+from steps.settings.parameters import Parameters
+from steps.settings.theory import Theory
+from steps.stage.errors import InputError, SettingError
+
+_DEFAULT_CARDS = Path(__file__).parents[2] / "inputs" / "ph" / "cards"
+
+
+@dataclass(frozen=True)
+class PhysicsInput:
+    """The input file, with defaults filled in.
+
+    ``benchmarks`` maps names to parameter values by parameter name; the other attributes are the
+    sections of the file. Cards are in them as ``name`` and ``text``.
+    """
+
+    path: Path
+    parameters: Sequence[Mapping[str, Any]]
+    benchmarks: Mapping[str, Mapping[str, float]]
+    morphing: Mapping[str, Any]
+    num_events: int
+    generator: Mapping[str, Any]
+    shower_card: Mapping[str, str]
+    detector: Mapping[str, Any]
+    observables: Sequence[Mapping[str, Any]]
+    cuts: Sequence[Mapping[str, Any]]
+
+    @property
+    def theory(self) -> Theory:
+        """What machine learning can refer to; the morphing will add benchmarks."""
+        return Theory(
+            parameters=[p["parameter_name"] for p in self.parameters],
+            observables=[o["name"] for o in self.observables],
+            benchmarks=self.benchmarks,
+            complete=False,
+        )
+
+
+def read(path: Path, parameters: Parameters) -> PhysicsInput:
+    """Read the input file and check all of it.
+
+    Raises:
+        InputError: The first thing that is wrong, in one line.
+    """
+    spec = _load(path)
+    try:
+        _check_expressions(spec)
+        generators.choose(spec.generator).check(spec.parameters)
+        detectors.choose(spec.detector)
+    except SettingError as error:
+        raise InputError(f"{path}: {error}") from None
+    try:
+        check_settings(spec.shower_card["text"].splitlines())
+    except CardError as error:
+        raise InputError(f"{path}: shower: {spec.shower_card['name']}: {error}; mend it") from None
+    n_events, jobs = parameters.num_events or spec.num_events, parameters.num_procs_per_job
+    if jobs > n_events:
+        raise InputError(
+            f"num_procs_per_job: {jobs} jobs for {n_events} events per benchmark; choose fewer jobs"
+        )
+    return spec
+
+
+def find_programs(spec: PhysicsInput) -> None:
+    """Check that the programs are on this machine that an input file asks for.
+
+    Raises:
+        InputError: One is missing.
+    """
+    try:
+        generators.choose(spec.generator).find_programs()
+        detectors.choose(spec.detector).find_programs()
+    except SettingError as error:
+        raise InputError(f"{spec.path}: {error}") from None
+
+
+def divide(spec: PhysicsInput, parameters: Parameters) -> list[stages.Settings]:
+    """Return the settings of each stage."""
+    return [
+        stages.Configure(
+            parameters=spec.parameters,
+            benchmarks=spec.benchmarks,
+            morphing=spec.morphing,
+            generator={"backend": spec.generator["backend"]},
+            seed=parameters.seed,
+        ),
+        stages.Generate(
+            generator=spec.generator,
+            num_events=parameters.num_events or spec.num_events,
+            jobs=parameters.num_procs_per_job,
+            seed=parameters.seed,
+        ),
+        stages.Pythia(
+            generator=generators.choose(spec.generator).event_settings,
+            shower_card=spec.shower_card,
+        ),
+        stages.Delphes(detector=spec.detector, observables=spec.observables, cuts=spec.cuts),
+        stages.Combine(seed=parameters.seed),
+    ]
+
+
+def of_stage(args: argparse.Namespace, stage: type[stages.S]) -> stages.S:
+    """Return the settings of a stage from its command line; see :mod:`arguments`.
+
+    Raises:
+        InputError: They are not what they should be.
+    """
+    if args.settings:
+        return stages.read(args.settings, stage)
+    parameters = arguments.given(args)
+    return stages.pick(divide(read(args.input_file, parameters), parameters), stage)
+
+
+def _load(path: Path) -> PhysicsInput:
+    content = load(path, "ph")
+    names = [p["parameter_name"] for p in content["parameters"]]
+    reject_duplicates(path, "parameters", "parameter_name", names)
+    for section in ("benchmarks", "observables"):
+        reject_duplicates(path, section, "name", [item["name"] for item in content[section]])
+    parameters = [
+        dict(p) | {"parameter_range": list(_parameter_range(path, p))}
+        for p in content["parameters"]
+    ]
+    num_events = content["generator"].pop("num_events")
+
+    card = partial(_card, path.parent)
+    try:
+        generator = generators.complete(content["generator"], card)
+        detector = detectors.complete(content["detector"], card)
+        shower_card = card("shower: card", content["shower"].get("card"), "pythia8.cmnd")
+    except SettingError as error:
+        raise InputError(f"{path}: {error}") from None
+    return PhysicsInput(
+        path=path,
+        parameters=parameters,
+        benchmarks={b["name"]: _benchmark(path, b, names) for b in content["benchmarks"]},
+        morphing=content["set_morphing"],
+        num_events=num_events,
+        generator=generator,
+        shower_card=shower_card,
+        detector=detector,
+        observables=content["observables"],
+        cuts=[{key: cut[key] for key in ("expression", "required")} for cut in content["cuts"]],
+    )
+
+
+def _card(folder: Path, where: str, given: str | None, default: str) -> dict[str, str]:
+    """Read a card, which an input file gives relative to itself."""
+    card = folder / given if given else _DEFAULT_CARDS / default
+    try:
+        return {"name": given or default, "text": card.read_text()}
+    except OSError:
+        raise SettingError(f"{where}: no file {card}; check the path") from None
+    except UnicodeDecodeError:
+        raise SettingError(f"{where}: {card} is not text; check the path") from None
+
+
+def _parameter_range(path: Path, parameter: Mapping[str, Any]) -> tuple[float, float]:
+    value = parameter["parameter_range"]
+    try:
+        if isinstance(value, str):
+            value = [float(part) for part in value.strip().strip("()[]").split(",")]
+        low, high = (float(v) for v in value)
+    except (TypeError, ValueError):
+        low, high = 0.0, 0.0
+    if not (low < high and math.isfinite(high - low)):
+        raise InputError(
+            f"{path}: parameters: {parameter['parameter_name']}: parameter_range is "
+            f"{parameter['parameter_range']!r}; write two rising numbers such as (-3.0, 3.0)"
+        )
+    return low, high
+
+
+def _benchmark(path: Path, benchmark: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    where = f"{path}: benchmarks: {benchmark['name']}"
+    numbers = [key.rsplit("_", 1)[1] for key in benchmark if key.startswith("parameter_name_")]
+    for key in benchmark:
+        if key.startswith("value_") and key.removeprefix("value_") not in numbers:
+            raise InputError(f"{where}: {key} has no parameter_name_{key[6:]}; add it")
+    values = {}
+    for number in numbers:
+        name = benchmark[f"parameter_name_{number}"]
+        if name not in names:
+            raise InputError(
+                f"{where}: parameter_name_{number} is '{name}', which is no parameter; "
+                f"choose from {', '.join(names)}"
+            )
+        if f"value_{number}" not in benchmark:
+            raise InputError(f"{where}: value_{number} is missing; give the value of {name}")
+        if name in values:
+            raise InputError(f"{where}: {name} is given twice; remove one")
+        values[name] = float(benchmark[f"value_{number}"])
+    for name in names:
+        if name not in values:
+            raise InputError(f"{where}: no value for parameter {name}; add it")
+    return {name: values[name] for name in names}
+
+
+def _check_expressions(spec: PhysicsInput) -> None:
+    names = [o["name"] for o in spec.observables]
+    for observable in spec.observables:
+        _parse(f"observables: {observable['name']}: definition", observable["definition"])
+    for number, cut in enumerate(spec.cuts, start=1):
+        _parse(f"cuts: {number}: expression", cut["expression"], names)
+    codes = []
+    for parameter in spec.parameters:
+        where = f"parameters: {parameter['parameter_name']}"
+        _parse(f"{where}: param_card_transform", parameter["param_card_transform"], ["theta"])
+        code = (parameter["lha_block"].lower(), parameter["lha_id"])
+        if code in codes:
+            raise SettingError(f"{where}: lha_block and lha_id are used twice; choose others")
+        codes.append(code)
+
+
+def _parse(where: str, text: str | None, names: Sequence[str] = ()) -> None:
+    if text in (None, "", "_"):
+        return
+    try:
+        expressions.parse(text, names)
+    except expressions.ExpressionError as error:
+        raise SettingError(f"{where}: {error}") from None

@@ -1,0 +1,184 @@
+"""The settings of each stage: exactly what it uses, complete, in one small file.
+
+Stage ``check`` writes these files; a stage reads nothing else of what the user wrote.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from steps.settings import document
+from steps.stage.errors import InputError
+
+Section = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a stage, whose file is named as the class, in small letters."""
+
+
+@dataclass(frozen=True)
+class Configure(Settings):
+    """Of stage configure; ``benchmarks`` are parameter values by benchmark and parameter."""
+
+    parameters: Sequence[Section]
+    benchmarks: Mapping[str, Mapping[str, float]]
+    morphing: Section
+    generator: Section
+    seed: int
+
+
+@dataclass(frozen=True)
+class Generate(Settings):
+    """Of stage generate; ``num_events`` are those of a benchmark, in all its jobs."""
+
+    generator: Section
+    num_events: int
+    jobs: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Pythia(Settings):
+    """Of stage pythia; ``shower_card`` has ``name`` and ``text``."""
+
+    generator: Section
+    shower_card: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Delphes(Settings):
+    """Of stage delphes."""
+
+    detector: Section
+    observables: Sequence[Section]
+    cuts: Sequence[Section]
+
+
+@dataclass(frozen=True)
+class Combine(Settings):
+    """Of stage combine."""
+
+    seed: int
+
+
+@dataclass(frozen=True)
+class Sampling(Settings):
+    """Of stage sampling; ``thetas`` are the blocks ``theta_0`` and ``theta_1`` by method."""
+
+    thetas: Mapping[str, Mapping[str, Section]]
+    n_samples_train: int
+    n_sampling_runs: int
+    nuisance_flag: int
+    test_split: float
+    valid_split: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Training(Settings):
+    """Of stage training; ``valid_split`` is None where that of the sample is as good as any."""
+
+    estimator: str
+    fit: Section
+    valid_split: float | None
+
+
+@dataclass(frozen=True)
+class Expectation(Settings):
+    """What stages reference and evaluating share: the expected data, and where limits are set."""
+
+    region: Sequence[Sequence[float]]
+    resolutions: Sequence[int]
+    theta_true: Sequence[float]
+    luminosity: float
+    test_split: float
+    n_samples_train: int
+    fisher_information: Section
+
+
+@dataclass(frozen=True)
+class Reference(Expectation):
+    """Of stage reference."""
+
+    histogram_vars: Sequence[str]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Evaluating(Expectation):
+    """Of stage evaluating."""
+
+    thetas: Mapping[str, Mapping[str, Section]]
+    n_samples_test: int
+
+
+@dataclass(frozen=True)
+class Plotting(Settings):
+    """Of stage plotting."""
+
+    methods: Sequence[str]
+    resolutions: Sequence[int]
+    theta_true: Sequence[float]
+    include_xsec: Sequence[bool]
+    plotting: Section
+
+
+S = TypeVar("S", bound=Settings)
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes equal parts out, each in its place, and cards as they stand."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Plain.add_representer(str, _text)
+
+
+def name(stage: type[Settings]) -> str:
+    """Return the name of a stage."""
+    return stage.__name__.lower()
+
+
+def write(path: Path, settings: Settings) -> None:
+    """Write the settings of a stage."""
+    text = yaml.dump(asdict(settings), Dumper=_Plain, sort_keys=False, allow_unicode=True)
+    path.write_text(f"# Settings of stage {name(type(settings))}, checked and complete.\n{text}")
+
+
+def read(path: Path, stage: type[S]) -> S:
+    """Read the settings of a stage.
+
+    Raises:
+        InputError: The file is not what stage check writes for this stage.
+    """
+    content = document.read(path)
+    wanted = {field.name for field in fields(stage)}
+    if not isinstance(content, dict) or set(content) != wanted:
+        raise InputError(
+            f"{path}: no settings of stage {name(stage)}; give the file that stage check made, "
+            "or the whole input file as --input-file"
+        )
+    return stage(**content)
+
+
+def pick(made: Sequence[Settings], stage: type[S]) -> S:
+    """Return the settings of one stage out of those of all."""
+    return next(settings for settings in made if isinstance(settings, stage))
+
+
+def write_all(folder: Path, made: Sequence[Settings]) -> None:
+    """Write the settings of stages into a folder, each as ``<stage>.yml``."""
+    for settings in made:
+        write(folder / f"{name(type(settings))}.yml", settings)

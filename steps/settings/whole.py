@@ -1,0 +1,44 @@
+"""Both input files, checked against each other before anything runs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from steps.settings import learning, parameters, physics, theory
+
+
+def check(
+    values: Mapping[str, Any],
+    *,
+    ph: Path | None = None,
+    ml: Path | None = None,
+    data_file: Path | None = None,
+    programs: bool = False,
+) -> list[str]:
+    """Check all that a run is given.
+
+    Args:
+        values: Parameters of the workflow by name.
+        ph: Input file of the physics half, if that runs.
+        ml: Input file of the machine-learning half, if that runs.
+        data_file: MadMiner file, if machine learning runs alone.
+        programs: Whether the steps run on this machine, whose programs must be there then.
+
+    Returns:
+        Warnings, one line each: what is allowed but unlikely to be meant.
+
+    Raises:
+        steps.stage.errors.InputError: The first thing that is wrong, in one line.
+    """
+    given = parameters.read(values)
+    events = physics.read(ph, given) if ph else None
+    if events and programs:
+        physics.find_programs(events)
+    if not ml:
+        return []
+    spec = learning.read(ml, given)
+    if events:
+        learning.check_against(spec, events.theory)
+    elif data_file:
+        learning.check_against(spec, theory.of_file(data_file))
+    return learning.warnings(spec)

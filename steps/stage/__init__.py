@@ -1,0 +1,1 @@
+"""What every stage script needs: command line, errors, seeds, files."""

@@ -1,0 +1,1 @@
+"""MLflow, where a server is named."""

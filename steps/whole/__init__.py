@@ -1,0 +1,1 @@
+"""The stages of the whole analysis that are of neither half."""
