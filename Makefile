@@ -165,7 +165,7 @@ endef
 
 FROM_OURS = --build-arg BASE_IMAGE=$(IMAGE)/madminer:$(TAG)
 
-build: build-ph build-ml
+build: build-ph build-workflow
 
 build-madminer:
 	$(call build,madminer,madminer)
@@ -175,6 +175,10 @@ build-ph: build-madminer
 
 build-ml: build-madminer
 	$(call build,ml,madminer-workflow-ml,$(FROM_OURS) --build-arg COMMIT=$(COMMIT))
+
+# Both halves and the runner, for clusters without Yadage or REANA.
+build-workflow: build-ml
+	$(call build,workflow,madminer-workflow,--build-arg BASE_IMAGE=$(IMAGE)/madminer-workflow-ml:$(TAG))
 
 # With Delphes: make build-delphes, then
 # make build-ph-madgraph BUILD_ARGS='--build-arg DETECTOR_IMAGE=madminertool/madminer-delphes:TAG'.
@@ -194,18 +198,22 @@ push: build
 		printf '%s' "$$DOCKERPASS" | \
 			$(ENGINE) login --username "$$DOCKERUSER" --password-stdin $(REGISTRY) || exit 1; \
 	fi; \
-	for name in madminer madminer-workflow-ph madminer-workflow-ml; do \
+	for name in madminer madminer-workflow-ph madminer-workflow-ml madminer-workflow; do \
 		$(ENGINE) push $(IMAGE)/$$name:$(TAG) || exit 1; \
 	done
 
 # Wheels for the Python of the images' Debian, and Debian's packages where an engine can fetch them.
 MANYLINUX = 2_28 2_27 2_26 2_24 2_17 2_12 2_5
+# The packages without a wheel in the index, all of plain Python, are built here.
+UNBUILT = glob2|jsonpath-rw|pydotplus
 wheelhouse: $(VENV)/run.stamp
+	@$(VENV)/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+		--wheel-dir docker/wheelhouse $$(grep -E '^($(UNBUILT))==' requirements/mlflow.txt)
 	@$(VENV)/bin/python -m pip download --quiet --disable-pip-version-check --only-binary :all: \
-		--python-version 3.11 --dest docker/wheelhouse --constraint requirements/mlflow.txt \
+		--python-version 3.11 --dest docker/wheelhouse --find-links docker/wheelhouse \
+		--constraint requirements/mlflow.txt \
 		$(foreach v,$(MANYLINUX),--platform manylinux_$(v)_$$(uname -m)) \
-		--requirement requirements/base.in --requirement requirements/ph.in \
-		--requirement requirements/ml.in --requirement requirements/tracking.in
+		$(foreach name,base ph ml tracking runner,--requirement requirements/$(name).in)
 	@$(ENGINE) run --rm --network host --volume "$(CURDIR)/docker/wheelhouse:/wheelhouse" \
 		debian:bookworm-slim sh -c 'apt-get update -qq && apt-get install -qq --yes \
 		--no-install-recommends --download-only python3 python3-venv >/dev/null && \

@@ -41,13 +41,15 @@ def train(
         The network, and the losses of training and validation per epoch, ``(epochs, 2)``.
 
     Raises:
-        ValueError: The estimator cannot have so many parameters.
+        ValueError: The estimator cannot have so many parameters, or the training diverges at once.
     """
     training, validation = ({name: sample[name] for name in method.columns} for sample in samples)
     if form(method, estimator) == "quadratic" and training["theta"].shape[1] > 1:
         raise ValueError("estimator: quadratic works for one parameter only; use parameterized")
     model = Estimator(form(method, estimator), fit.hidden_layers, fit.activation)
     losses = model.train(method.name, training, validation, fit, progress)
+    if not len(losses):
+        raise ValueError("the loss of the first epoch is not a number; lower learning_rate")
     return model, losses
 
 

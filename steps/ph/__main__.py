@@ -72,7 +72,7 @@ def _results(place: Path, stage: str) -> list[Path]:
 
 def _by_number(path: Path) -> list[tuple[int, str]]:
     parts = re.split(r"(\d+)", str(path))
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _call_each(stage: str, place: Path, files: dict[str, Any], **of_jobs: list[Path]) -> None:

@@ -219,10 +219,11 @@ def losses(histories: Mapping[str, Sequence[Array]]) -> Figure:
         1, len(histories), figsize=(6.5 * len(histories), 5.5), squeeze=False, layout="constrained"
     )
     for ax, (label, runs) in zip(panels.flat, histories.items(), strict=True):
-        epochs = np.arange(1, len(runs[0]) + 1)
         for column, name in enumerate(("training", "validation")):
-            curves = np.stack([history[:, column] for history in runs], axis=-1)
-            ax.plot(epochs, curves, color=f"C{column}", label=[name] + [None] * (len(runs) - 1))
+            # One by one: a training that diverges has fewer epochs.
+            for run, history in enumerate(runs):
+                epochs, shown = np.arange(1, len(history) + 1), None if run else name
+                ax.plot(epochs, history[:, column], color=f"C{column}", label=shown)
         ax.set(xlabel="epoch", ylabel="loss")
         ax.set_title(label, fontsize=16)
         ax.legend()

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PASSWORD, ROOT, Broker, Machine, wait_for
+from machines import PASSWORD, ROOT, Broker, Machine, wait_for
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 

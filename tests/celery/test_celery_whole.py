@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from conftest import ROOT, Broker, Machine, wait_for
+from machines import ROOT, Broker, Machine, wait_for
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 

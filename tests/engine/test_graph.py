@@ -11,7 +11,7 @@ from pathlib import Path
 import pydot
 import pytest
 import yaml
-from conftest import ROOT, from_init, stage
+from toys import ROOT, from_init, stage
 
 from scripts import graph
 

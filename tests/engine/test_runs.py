@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Toy, from_init, stage, toy_stages
+from toys import ROOT, Toy, from_init, stage, toy_stages
 
 pytestmark = pytest.mark.workflow
 

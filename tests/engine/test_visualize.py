@@ -9,8 +9,8 @@ from pathlib import Path
 import pydot
 import pytest
 import yaml
-from conftest import ROOT, from_init, stage
 from PIL import Image
+from toys import ROOT, from_init, stage
 
 TEXT = "_yadage/yadage_workflow_instance.dot"
 PNG, PDF = TEXT.replace(".dot", ".png"), TEXT.replace(".dot", ".pdf")

@@ -1,6 +1,7 @@
 """The images, built from the Dockerfiles, and the whole workflow in them."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,16 +12,22 @@ import numpy as np
 import pytest
 import yaml
 
+import steps
+
 ROOT = Path(__file__).parents[2]
-VERSION = (ROOT / "VERSION").read_text().strip()
-BASE, PH, ML = (
+VERSION = steps.__version__
+BASE, PH, ML, WHOLE = (
     f"madminertool/{name}:{VERSION}"
-    for name in ("madminer", "madminer-workflow-ph", "madminer-workflow-ml")
+    for name in ("madminer", "madminer-workflow-ph", "madminer-workflow-ml", "madminer-workflow")
 )
 STAGES = {
-    PH: [f"ph.{s}" for s in ("configure", "generate", "pythia", "delphes", "combine")],
-    ML: [f"ml.{s}" for s in ("reference", "sampling", "training", "evaluating", "plotting")],
+    PH: ["whole.check", "ph"]
+    + [f"ph.{s}" for s in ("check", "configure", "generate", "pythia", "delphes", "combine")],
+    ML: [
+        f"ml.{s}" for s in ("check", "reference", "sampling", "training", "evaluating", "plotting")
+    ],
 }
+STAGES[WHOLE] = STAGES[PH] + STAGES[ML]
 # A cluster's way to run images: some user, nothing to write to but what it mounts, no home.
 RESTRICTED = "--user 1000:0 --read-only --tmpfs /tmp"
 
@@ -80,16 +87,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_sizes() -> None:
-    base, ph, ml = (
+    base, ph, ml, whole = (
         int(call("docker", "image", "inspect", "--format", "{{.Size}}", image))
-        for image in (BASE, PH, ML)
+        for image in (BASE, PH, ML, WHOLE)
     )
     assert base <= 1.8e9
     assert ph - base <= 0.4e9
     assert ml - base <= 0.4e9
+    assert whole - ml <= 0.4e9
 
 
-@pytest.mark.parametrize("image", [BASE, PH, ML])
+@pytest.mark.parametrize("image", [BASE, PH, ML, WHOLE])
 def test_labels_and_user(image: str) -> None:
     config = yaml.safe_load(
         call("docker", "image", "inspect", "--format", "{{json .Config}}", image)
@@ -101,7 +109,7 @@ def test_labels_and_user(image: str) -> None:
     assert config["WorkingDir"] == "/madminer"
 
 
-@pytest.mark.parametrize("image", [PH, ML])
+@pytest.mark.parametrize("image", [PH, ML, WHOLE])
 def test_every_step_explains_itself(image: str) -> None:
     script = " && ".join(f"python3 -m steps.{stage} --help" for stage in STAGES[image])
     assert inside(image, f"cd / && {script}").count("usage:") == len(STAGES[image])
@@ -110,11 +118,12 @@ def test_every_step_explains_itself(image: str) -> None:
 def test_each_image_has_no_more_than_its_steps() -> None:
     assert "ml" not in inside(PH, "ls /madminer/steps").split()
     assert "ph" not in inside(ML, "ls /madminer/steps").split()
-    modules = inside(BASE, "find /madminer -name '*.py' -printf '%f '").split()
-    assert sorted(modules) == ["__init__.py", "__init__.py", "madminer.py"]
+    modules = inside(BASE, "cd /madminer && find * -name '*.py'").split()
+    room = [str(p.relative_to(ROOT)) for p in (ROOT / "steps/madminer").glob("*.py")]
+    assert sorted(modules) == sorted(["steps/__init__.py", "steps/arrays.py", *room])
 
 
-@pytest.mark.parametrize("image", [BASE, PH, ML])
+@pytest.mark.parametrize("image", [BASE, PH, ML, WHOLE])
 def test_nothing_is_left_of_the_build(image: str) -> None:
     left = inside(
         image,
@@ -126,15 +135,13 @@ def test_nothing_is_left_of_the_build(image: str) -> None:
 
 
 def test_versions_are_those_of_the_native_run() -> None:
-    pinned = {
-        line.split("==")[0].lower().replace("_", "-"): line.split("==")[1].split(";")[0].strip()
-        for name in ("run", "mlflow")
-        for line in (ROOT / f"requirements/{name}.txt").read_text().splitlines()
-        if "==" in line
-    }
-    for image in (PH, ML):
-        listed = inside(image, "pip list --format freeze 2>/dev/null").split()
-        found = dict(line.lower().replace("_", "-").split("==") for line in listed)
+    def versions(lines: list[str]) -> dict[str, str]:
+        pairs = (line.split(";")[0].split("==") for line in lines if "==" in line)
+        return {re.sub(r"[-_.]+", "-", name).lower(): v.strip() for name, v in pairs}
+
+    pinned = versions((ROOT / "requirements/mlflow.txt").read_text().splitlines())
+    for image in (PH, ML, WHOLE):
+        found = versions(inside(image, "pip list --format freeze 2>/dev/null").split())
         del found["pip"]
         assert {name: v.split("+")[0] for name, v in found.items()} == {
             name: pinned[name] for name in found
@@ -170,6 +177,19 @@ def test_limits_agree_better_than_those_of_two_seeds(runs: dict[str, Path]) -> N
     assert {p.name for p in (runs["containers"] / "plotting/plots").iterdir()} == {
         p.name for p in (runs["native"] / "plotting/plots").iterdir()
     }
+
+
+def test_entry_points_of_the_cluster_run_in_the_image(tmp_path: Path) -> None:
+    """As in a Job of kubernetes/: root read-only, results on a volume, no shell."""
+    tmp_path.chmod(0o777)
+    options = ["--rm", "--network", "none", *RESTRICTED.split(), "-v", f"{tmp_path}:/data"]
+    ph = ["--input-file", "inputs/ph/input.yml", "--num-events", "1e2", "--workdir", "/data/ph"]
+    for stage in ("configure", "generate", "pythia", "delphes", "combine"):
+        call("docker", "run", *options, WHOLE, "python3", "-m", "steps.ph", stage, *ph)
+    assert (tmp_path / "ph/combine/data/combined_delphes.h5").exists()
+    whole = ["all", "--profile", "test", "--workdir", "/data/all", "-p", "num_events=3e2"]
+    call("docker", "run", *options, WHOLE, "python3", "-m", "scripts.run", *whole)
+    assert (tmp_path / "all/workflow_ml/plotting/plots/limits.yml").exists()
 
 
 def test_runner_asks_for_missing_images() -> None:

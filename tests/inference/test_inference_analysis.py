@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from madminer.limits import AsymptoticLimits
 
-from steps.inference import estimators
-from steps.inference.analysis import Analysis
+from inference.toys import train
+from steps.inference.analysis import Analysis, log_likelihood
+from steps.inference.methods import METHODS
 from steps.inference.statistics import grid, limits
+from steps.madminer.library import AsymptoticLimits
 
 TRUE = (0.4, -0.2)
 TEST_SPLIT = 0.2
@@ -80,23 +81,20 @@ def test_events_without_a_logarithm_do_not_count(toy, analysis):
 
 
 @pytest.mark.parametrize("mode", ["rate", "histo", "ml", "sally"])
-def test_agrees_with_madminer(small, train, tmp_path, monkeypatch, mode):
+def test_agrees_with_madminer(small, tmp_path, monkeypatch, mode):
     points = POINTS[::4]
     analysis = Analysis(small.path, TRUE, points, LUMINOSITY, TEST_SPLIT)
-    path, options = str(tmp_path / "model"), {}
+    path, options = tmp_path / "model", {}
     if mode == "rate":
         ours = analysis.rate()
     elif mode == "histo":
         ours, options = analysis.from_histogram(["x0"]), {"hist_vars": ["x0"]}
     else:
-        model, _, _ = train(small, "sally" if mode == "sally" else "alice", 4000, num_epochs=2)
+        method = METHODS["sally" if mode == "sally" else "alice"]
+        model, _, _ = train(small, method.name, 4000, num_epochs=2)
         model.save(path)
-        options = {"model_file": path}
-        ours = (
-            analysis.from_sally(path)
-            if mode == "sally"
-            else analysis.from_log_ratio(lambda x, p: estimators.log_ratio(model, x, p))
-        )
+        options = {"model_file": str(path)}
+        ours = log_likelihood(analysis, method, model, path, "sm")
     # MadMiner rounds the number of events, counts them in the test partition alone and draws
     # its data from the nearest benchmark's events unless told otherwise.
     madminer = AsymptoticLimits(small.path)
@@ -126,12 +124,16 @@ def test_agrees_with_madminer(small, train, tmp_path, monkeypatch, mode):
         np.testing.assert_allclose(scaled, log_r, rtol=1e-5, atol=1e-3)
 
 
-@pytest.mark.parametrize("truth", [(0.0, 0.0), (0.6, -0.3)])
-def test_sallino_limits_contain_the_truth(toy, train, truth):
+@pytest.fixture(scope="module")
+def sallino(toy):
     model, _, _ = train(toy, "sallino")
+    return model
+
+
+@pytest.mark.parametrize("truth", [(0.0, 0.0), (0.6, -0.3)])
+def test_sallino_limits_contain_the_truth(toy, sallino, tmp_path, truth):
     analysis = Analysis(toy.path, truth, POINTS, LUMINOSITY, TEST_SPLIT)
-    log_likelihood = analysis.from_sallino(lambda x: estimators.score(model, x, 2), "sm")
-    found = limits(log_likelihood, 2)
+    found = limits(log_likelihood(analysis, METHODS["sallino"], sallino, tmp_path, "sm"), 2)
     nearest = int(np.argmin(np.abs(POINTS - truth).sum(axis=1)))
     assert found.p_values[nearest] > 0.32
 
@@ -141,5 +143,30 @@ def test_batches_of_events_change_nothing(toy, analysis, monkeypatch):
         return np.stack([toy.log_ratio(x, point) for point in points])
 
     whole = analysis.from_log_ratio(evaluate)
-    monkeypatch.setattr("steps.inference.analysis._MOST_NUMBERS", 1000 * len(POINTS))
+    monkeypatch.setattr("steps.inference.analysis.MOST_NUMBERS", 1000 * len(POINTS))
     np.testing.assert_allclose(analysis.from_log_ratio(evaluate), whole, rtol=1e-9)
+
+
+def test_results_share_what_they_are_expected_of(toy, analysis):
+    """Grid, truth, luminosity and events; any of them changed is told."""
+    shared = analysis.expectation()
+    assert set(shared) == {
+        f"expectation/{name}"
+        for name in ("grid", "theta_true", "luminosity", "n_expected", "n_events")
+    }
+    np.testing.assert_array_equal(shared["expectation/grid"], POINTS)
+    assert shared["expectation/n_events"] == len(analysis.x)
+
+    def told(*, true=TRUE, points=POINTS, luminosity=LUMINOSITY, test_split=TEST_SPLIT):
+        other = Analysis(toy.path, true, points, luminosity, test_split).expectation()
+        return {
+            name.removeprefix("expectation/")
+            for name, value in shared.items()
+            if not np.array_equal(other[name], value)
+        }
+
+    assert told() == set()
+    assert told(true=(0.2, 0.1)) == {"theta_true", "n_expected"}
+    assert told(points=POINTS[:9]) == {"grid"}
+    assert told(luminosity=2 * LUMINOSITY) == {"luminosity", "n_expected"}
+    assert told(test_split=0.1) == {"n_events"}

@@ -1,56 +1,75 @@
-"""Networks learn the toy: closure with histograms, as the workflow reports it."""
+"""Definitions of the closure, by themselves."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from steps.inference import closure, estimators, samples
-from steps.interface import seeds
-
-SM = {"sampling_method": "benchmark", "sampling_arg": "sm"}
-SHORT = estimators.Training(1.0, 500, 1, 0.2, (10,), "tanh", 0.01, 0.001)
-
-REGION = [(-1.0, 1.0), (-1.0, 1.0)]
-SIZES = {"alice": 80_000, "alices": 60_000, "carl": 300_000}
+from steps.inference import closure
+from steps.inference.closure import Binning
 
 
-@pytest.mark.parametrize("method", SIZES)
-def test_ratio_methods_close_with_the_histogram(toy, train, method):
-    settings = {"num_epochs": 12, "batch_size": 1000, "learning_rate": 0.01}
-    model, losses, _ = train(toy, method, SIZES[method], **settings)
-    points = closure.comparison_points(REGION)
-    assert points.shape == (5, 2)
-    found = closure.ratio(toy.path, model, "sm", points, is_likelihood=False)
-    assert losses[-1, 1] < losses[0, 1]
-    assert (found["closure/correlation"] >= 0.95).all(), found["closure/correlation"]
-    assert (np.abs(found["closure/slope"] - 1) <= 0.1).all(), found["closure/slope"]
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), slope=st.floats(0.1, 1), scale=st.floats(0.01, 100))
+def test_exact_ratio_closes_exactly(seed, slope, scale):
+    x = np.random.default_rng(seed).normal(size=(20_000, 1))
+    reference = np.exp(0.1 * x[:, 0])
+    weights = reference * np.exp(slope * x[:, 0]) * scale
+    log_ratio = np.log(weights / weights.sum()) - np.log(reference / reference.sum())
+    bins = closure.quantile_bins(x, reference, 12)
+    found = closure.ratio_closure(bins, reference, weights, log_ratio)
+    np.testing.assert_allclose(found.estimate, found.truth, atol=1e-9)
+    assert found.correlation == pytest.approx(1, abs=1e-9)
+    assert found.slope == pytest.approx(1, abs=1e-9)
+    # An estimate twice as steep, with a constant factor, is told from the exact one.
+    wrong = closure.ratio_closure(bins, reference, weights, 2 * log_ratio + 1)
+    assert wrong.slope > 1.2
 
 
-def test_sally_closes_with_the_histogram_and_the_exact_score(toy, sally):
-    model, _ = sally
-    found = closure.score(toy.path, model, "sm")
-    assert len(found["closure/correlation"]) == 2
-    assert (found["closure/correlation"] >= 0.95).all()
-    assert (np.abs(found["closure/slope"] - 1) <= 0.1).all()
-    x = np.random.default_rng(3).normal(size=(2000, 2))
-    estimate, exact = model.evaluate_score(x), toy.score(x)
-    assert np.corrcoef(estimate[:, 0], exact[:, 0])[0, 1] > 0.99
-    assert np.corrcoef(estimate[:, 1], exact[:, 1])[0, 1] > 0.99
+def test_exact_score_closes_exactly():
+    rng = np.random.default_rng(1)
+    x, reference = rng.normal(size=(20_000, 2)), rng.uniform(0.5, 1.5, 20_000)
+    gradients = (reference[:, None] * (x * [2.0, -1.0] + 0.3)).T
+    score = gradients.T / reference[:, None] - gradients.sum(axis=1) / reference.sum()
+    bins = closure.quantile_bins(x, reference, 8)
+    for found in closure.score_closure(bins, reference, gradients, score):
+        assert found.correlation == pytest.approx(1, abs=1e-9)
+        assert found.slope == pytest.approx(1, abs=1e-9)
 
 
-def test_components_of_nuisance_parameters_are_left_out(small):
-    """With nuisance_flag=1 the network's score is longer than the theory's parameters."""
-    seeds.seed_globally(1)
-    sample = samples.draw(small.path, "sally", {"theta_0": SM}, 2000, seeds.generator(1))
-    longer = sample | {"t_xz": np.hstack([sample["t_xz"], sample["x"][:, :1]])}
-    model, _ = estimators.train("sally", "parameterized", longer, SHORT)
-    assert model.evaluate_score(sample["x"]).shape == (len(sample["x"]), 3)
-    assert len(closure.score(small.path, model, "sm")["closure/slope"]) == 2
-    assert closure.joint(model, sample)["joint/estimate"].shape == sample["t_xz"].shape
+@pytest.mark.parametrize(("n", "used"), [(150, False), (151, True)])
+def test_well_filled_counts_effective_events(n, used):
+    bins = Binning(np.repeat([0, 1], [n, 1000]), 3)
+    np.testing.assert_array_equal(closure.well_filled(bins, np.ones(n + 1000)), [used, True, False])
 
 
-@pytest.mark.parametrize("n_parameters", [1, 2, 3])
-def test_comparison_points_are_distinct_and_inside(n_parameters):
-    points = closure.comparison_points([(-1, 1), (0, 4), (-3, 0)][:n_parameters])
-    assert points.shape == (5, n_parameters)
-    assert len(np.unique(points, axis=0)) == 5
-    assert (np.abs((points - [0, 2, -1.5][:n_parameters]) / [1, 2, 1.5][:n_parameters]) < 1).all()
+def test_one_heavy_or_negative_weight_is_not_well_filled():
+    bins = Binning(np.repeat([0, 1], 1000), 2)
+    heavy, negative = np.ones(2000), np.ones(2000)
+    heavy[0], negative[1000:] = 1e4, -1
+    np.testing.assert_array_equal(closure.well_filled(bins, heavy), [False, True])
+    np.testing.assert_array_equal(closure.well_filled(bins, negative), [True, False])
+    assert not closure.well_filled(bins, heavy, negative).any()
+
+
+@pytest.mark.parametrize("n_observables", [1, 2])
+def test_quantile_bins_share_the_reference_evenly(n_observables):
+    rng = np.random.default_rng(2)
+    x, weights = rng.exponential(size=(50_000, n_observables)), rng.uniform(0, 1, 50_000)
+    bins = closure.quantile_bins(x, weights, 5)
+    shares = bins.sums(weights) / weights.sum()
+    assert bins.size == 5**n_observables == len(shares)
+    np.testing.assert_allclose(shares, 1 / bins.size, rtol=0.08)
+
+
+def test_quantile_bins_of_a_constant_or_default_observable():
+    x = np.concatenate([np.zeros(5000), np.linspace(1, 2, 5000)])[:, None]
+    bins = closure.quantile_bins(x, np.ones(10_000), 10)
+    assert bins.index.min() >= 0
+    assert bins.index.max() < bins.size
+    assert len(np.unique(bins.index[:5000])) == 1
+
+
+def test_fewer_than_three_bins_have_no_correlation():
+    found = closure.Closure(*(np.ones(2),) * 3)
+    assert np.isnan([found.correlation, found.slope]).all()

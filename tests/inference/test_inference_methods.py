@@ -4,21 +4,57 @@ import json
 import subprocess
 import sys
 
+import jsonschema
 import numpy as np
 import pytest
 import torch
 import yaml
 
-from steps.inference import estimators
-from steps.inference.analysis import Analysis
-from steps.inference.methods import RATIO_METHODS, SCORE_METHODS, Kind, kind
+from inference.toys import SM, blocks, draw, fit, train
+from steps.inference import networks
+from steps.inference.analysis import Analysis, log_likelihood
+from steps.inference.methods import ESTIMATORS, METHODS, Kind
 from steps.inference.statistics import grid
-from steps.interface import results
+from steps.settings.schema import schema
+from steps.stage import results
 
-METHODS = (*RATIO_METHODS, *SCORE_METHODS, "scandal")
-SM = {"sampling_method": "benchmark", "sampling_arg": "sm"}
 POINTS = np.array([[0.5, -0.25], [0.0, 0.0], [-0.5, 0.75]])
 X = np.random.default_rng(1).normal(size=(50, 2))
+
+
+def test_the_schema_knows_the_methods_of_the_table():
+    properties = schema("ml")["properties"]
+    assert properties["methods"]["items"]["enum"] == list(METHODS)
+    assert properties["estimator"]["enum"] == list(ESTIMATORS)
+    kinds = {f"#/definitions/{kind.name.lower()}": kind for kind in Kind}
+    references = {key: block["$ref"] for key, block in properties.items() if "$ref" in block}
+    assert {name: kinds[reference] for name, reference in references.items()} == {
+        name: method.kind for name, method in METHODS.items()
+    }
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_blocks_are_those_of_the_kind(method):
+    """Ratios have two hypotheses, the others one; no block does for another kind."""
+    whole = schema("ml")
+    block = whole | whole["properties"][method.name] | {"properties": {}, "required": []}
+    for other in METHODS.values():
+        fits = jsonschema.Draft7Validator(block).is_valid(blocks(other.name, 2))
+        # A score's one point is a place to sample for a density too.
+        pair = {method.kind, other.kind}
+        assert fits == (len(pair) == 1 or (method.kind, other.kind) == (Kind.DENSITY, Kind.SCORE))
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_the_table_is_consistent(method):
+    assert METHODS[method.name] is method
+    assert method.source.startswith("arXiv:")
+    assert set(method.columns) <= {"x", "theta", "y", "r_xz", "t_xz"}
+    # A network of a ratio tells numerator from denominator; a score is learnt at one point.
+    assert ("y" in method.columns) == (method.kind is Kind.RATIO)
+    assert ("theta" in method.columns) == (method.kind is not Kind.SCORE)
+    assert "t_xz" in method.columns or not method.uses_alpha
+    assert (method.likelihood.name == "SUM") == (method.kind is not Kind.SCORE)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +92,7 @@ def test_every_method_trains_and_evaluates(nine, method):
     for name, array in arrays.items():
         if not name.startswith("closure/"):
             assert np.isfinite(array).all(), name
-    n = 2 if kind(method) is Kind.SCORE else 5
+    n = 2 if METHODS[method].kind is Kind.SCORE else 5
     assert arrays["closure/correlation"].shape == arrays["closure/slope"].shape == (n,)
     assert ("joint/truth" in arrays) == (method != "scandal")
 
@@ -69,6 +105,17 @@ def test_all_plots_of_the_contract_and_the_table(nine):
     table = yaml.safe_load((plots / "limits.yml").read_text())
     assert set(table["limits"]) == {"rate", "histogram", *(m.upper() for m in METHODS)}
     assert set(table["fisher_information"]) == {"rate", "histogram", "sally", "sallino"}
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_alpha_matters_where_the_table_says(small, method):
+    parts = [draw(small, method.name, n=400, partition=part) for part in ("train", "validation")]
+    losses = []
+    for alpha in (0.0, 5.0):
+        torch.manual_seed(1)
+        settings = fit(alpha=alpha, num_epochs=1, hidden_layers=(10,))
+        losses.append(networks.train(method, "parameterized", parts, settings)[1])
+    assert np.array_equal(*losses) != method.uses_alpha
 
 
 _PLAIN = """
@@ -111,48 +158,21 @@ def plain(nine, tmp_path_factory):
 @pytest.mark.parametrize("method", METHODS)
 def test_saved_networks_give_the_same_in_plain_madminer(nine, plain, method):
     path = nine / f"evaluating_{method}_0" / "models" / method / method
-    model = estimators.load(path, method, "parameterized")
-    is_score = kind(method) is Kind.SCORE
-    found = (
-        estimators.score(model, X, POINTS.shape[1])
-        if is_score
-        else estimators.log_ratio(model, X, POINTS)
-    )
+    model = networks.load(path, METHODS[method], "parameterized")
+    is_score = METHODS[method].kind is Kind.SCORE
+    found = model.score(X, POINTS.shape[1]) if is_score else model.log_ratio(X, POINTS)
     np.testing.assert_allclose(found, plain[method], rtol=1e-5, atol=1e-5)
 
 
-def test_evaluation_in_batches_gives_the_same(small, train, monkeypatch):
-    model, _, _ = train(small, "alice", 1000, num_epochs=1)
-    whole = estimators.log_ratio(model, X, POINTS)
-    monkeypatch.setattr(estimators, "_EVALUATION_BATCH", 7)
-    np.testing.assert_allclose(estimators.log_ratio(model, X, POINTS), whole, atol=1e-6)
-
-
-def test_training_reports_epochs(small, train):
-    *_, sample = train(small, "carl", 1000, num_epochs=1)
-    settings = estimators.Training(1.0, 200, 3, 0.2, (8,), "tanh", 0.01, 0.001)
-    seen = []
-    _, losses = estimators.train(
-        "carl", "parameterized", sample, settings, lambda *epoch: seen.append(epoch)
-    )
-    assert [done for done, *_ in seen] == [1, 2, 3]
-    np.testing.assert_allclose([numbers for _, *numbers in seen], losses)
-
-
 @pytest.mark.parametrize("method", ["alices", "sally"])
-def test_same_seed_same_losses_and_limits(small, train, tmp_path, method):
+def test_same_seed_same_losses_and_limits(small, tmp_path, method):
     points = grid([(-1, 1), (-1, 1)], [5, 5])
     found = []
     for seed in (1, 1, 2):
         model, losses, _ = train(small, method, 2000, seed=seed, num_epochs=2)
+        model.save(tmp_path / method)
         analysis = Analysis(small.path, (0, 0), points, 50.0, 0.2)
-        if method == "sally":
-            model.save(str(tmp_path / "sally"))
-            likelihood = analysis.from_sally(str(tmp_path / "sally"))
-        else:
-            likelihood = analysis.from_log_ratio(
-                lambda x, thetas, model=model: estimators.log_ratio(model, x, thetas)
-            )
+        likelihood = log_likelihood(analysis, METHODS[method], model, tmp_path / method, "sm")
         found.append((losses, likelihood))
     for first, again, other in zip(*found, strict=True):
         np.testing.assert_array_equal(first, again)
@@ -160,27 +180,14 @@ def test_same_seed_same_losses_and_limits(small, train, tmp_path, method):
 
 
 def test_same_seed_same_results_of_the_stages(nine, small, chain):
+    """Again, in an interpreter of its own and without the other methods."""
     run = chain(small)
     content = yaml.safe_load((nine / "input.yml").read_text())
     (run.folder / "input.yml").write_text(yaml.safe_dump(content | {"methods": ["alices"]}))
-    again = run.run(plots=False)
+    again = run.run_afresh(plots=False)
     sample = "sampling/data/Samples_alices_0/x_alices_train.npy"
     np.testing.assert_array_equal(np.load(nine / sample), np.load(again / sample))
     first, second = (results.read(f / "evaluating_alices_0/results.h5") for f in (nine, again))
     assert first.keys() == second.keys()
     for name, array in first.items():
         np.testing.assert_array_equal(array, second[name], err_msg=name)
-
-
-@pytest.mark.parametrize("method", ["carl", "scandal", "sally"])
-def test_exported_network_is_the_estimator(small, train, method):
-    model, _, sample = train(small, method, 1000, num_epochs=1)
-    columns = estimators.Network.columns(method, sample)[:20]
-    with torch.no_grad():
-        found = estimators.Network(model)(torch.tensor(columns)).numpy()
-    if method == "sally":
-        expected = estimators.score(model, sample["x"][:20], 2)
-    else:
-        pairs = zip(sample["x"][:20], sample["theta"][:20], strict=True)
-        expected = [estimators.log_ratio(model, x[None], theta[None])[0] for x, theta in pairs]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -1,13 +1,16 @@
 """Training samples: their points, partitions and columns."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
 
+from inference.toys import SM, draw
+from steps.events.madminer_file import replace_events
 from steps.inference import samples
-from steps.interface import seeds
 
-SM = {"sampling_method": "benchmark", "sampling_arg": "sm"}
 GAUSSIAN = {"prior_shape": "gaussian", "prior_param_0": 0.0, "prior_param_1": 0.3}
 FLAT = {"prior_shape": "flat", "prior_param_0": -1.0, "prior_param_1": 1.0}
 RANDOM = {
@@ -19,11 +22,6 @@ POINTS = [[0.5, -0.25], [0.0, 0.75], [-0.5, 0.0]]
 BENCHMARKS = {"sampling_method": "benchmarks", "sampling_arg": ["w", "v"]}
 GIVEN = {"sampling_method": "morphing_points", "sampling_arg": POINTS}
 ONE = {"sampling_method": "morphing_points", "sampling_arg": POINTS[0]}
-
-
-def draw(toy, method, thetas, n=2000, seed=1, **options):
-    seeds.seed_globally(seed)
-    return samples.draw(toy.path, method, thetas, n, seeds.generator(seed), **options)
 
 
 @pytest.mark.parametrize("method", ["carl", "alices"])
@@ -61,20 +59,51 @@ def test_sampling_methods_and_columns(small, method, theta_0, points):
         np.testing.assert_allclose(np.unique(sample["theta"], axis=0), points)
 
 
-def test_partitions_are_disjoint_and_as_large_as_asked(small):
-    with h5py.File(small.path) as file:
-        rows = {tuple(x): k for k, x in enumerate(file["samples/observations"][()].astype("f4"))}
-    first_test = round(0.7 * len(rows))
+PARTITIONS = ("train", "validation", "test")
+
+
+@pytest.fixture(scope="module")
+def numbered(small, tmp_path_factory):
+    """The toy, every event with its own number as both observables."""
+    path = tmp_path_factory.mktemp("numbered") / "toy.h5"
+    path.write_bytes(Path(small.path).read_bytes())
+    with h5py.File(path) as file:
+        group = file["samples"]
+        weights, sampled = group["weights"][()], group["sampling_benchmarks"][()]
+    number = np.arange(len(weights), dtype=float)
+    replace_events(path, np.stack([number, number], axis=-1), weights, sampled)
+    return replace(small, path=str(path)), len(weights)
+
+
+@pytest.mark.parametrize("method", ["sally", "carl", "scandal"])
+@pytest.mark.parametrize(("test_split", "valid_split"), [(0.2, 0.2), (0.3, 0.5)])
+def test_partitions_share_no_event_and_are_as_large_as_asked(
+    numbered, method, test_split, valid_split
+):
+    """In the file's order: training, validation, test; each reaches all but the ends of its own."""
+    toy, n = numbered
+    splits = {"test_split": test_split, "valid_split": valid_split}
     seen = {
-        part: [
-            rows[tuple(x)]
-            for x in draw(small, "sally", {"theta_0": SM}, partition=part, test_split=0.3)["x"]
-        ]
-        for part in ("train", "test")
+        part: np.unique(draw(toy, method, n=20_000, partition=part, **splits)["x"]).astype(int)
+        for part in PARTITIONS
     }
-    assert max(seen["train"]) < first_test <= min(seen["test"])
-    assert max(seen["train"]) > 0.99 * first_test
-    assert max(seen["test"]) > 0.99 * len(rows)
+    assert sum(map(len, seen.values())) == len(np.unique(np.concatenate(list(seen.values()))))
+    ends = n * np.cumsum([(1 - test_split) * (1 - valid_split), (1 - test_split) * valid_split])
+    ranges = zip([0, *ends], [*ends, n], strict=True)
+    for part, (first, last) in zip(PARTITIONS, ranges, strict=True):
+        margin = 0.02 * (last - first)
+        assert first - 1 <= seen[part].min() < first + margin, part
+        assert last - margin < seen[part].max() <= last, part
+
+
+def test_validation_is_of_the_same_points_as_training(small):
+    training, validation = (
+        draw(small, "alices", {"theta_0": RANDOM, "theta_1": SM}, partition=part)
+        for part in ("train", "validation")
+    )
+    points = [np.unique(sample["theta"], axis=0) for sample in (training, validation)]
+    np.testing.assert_array_equal(*points)
+    assert not np.isin(validation["x"], training["x"]).any()
 
 
 def test_priors_have_the_shape_they_name():

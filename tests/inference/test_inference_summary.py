@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.inference import closure, summary
+from steps.inference import quality, summary
+from steps.inference.methods import METHODS
 from steps.inference.statistics import grid
 
 RNG = np.random.default_rng(1)
@@ -16,8 +17,8 @@ SAMPLE = {"r_xz": JOINT[:, None]}
 
 
 def loss(estimate: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> float:
-    monkeypatch.setattr(closure, "_at_own_points", lambda model, sample: estimate)
-    return closure.held_out_loss("alices", None, SAMPLE)
+    monkeypatch.setattr(quality, "_at_own_points", lambda model, sample: estimate)
+    return quality.held_out_loss(METHODS["alices"], None, SAMPLE)
 
 
 @pytest.mark.parametrize("wrong", [LOG_R + 0.3, 0.7 * LOG_R, 1.3 * LOG_R, 0 * LOG_R])

@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +16,11 @@ import mlflow.projects.kubernetes
 import pytest
 import yaml
 
-from steps.interface import overrides
+import steps
+from scripts.engine.parameters import from_command_line
+from scripts.run import TARGETS
+from steps.settings import learning, overrides, parameters, physics, stages
+from steps.settings.schema import schema
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "kubernetes"
@@ -55,9 +59,32 @@ def test_wrong_manifest_is_not_valid() -> None:
         validate(wrong)
 
 
-def test_configmap_holds_the_input_file() -> None:
-    text = manifest("input_configmap.yml")["data"]["input.yml"]
-    assert text == (ROOT / "inputs/ml/input.yml").read_text()
+INPUTS = {
+    "input.yml": ROOT / "inputs/ml/input.yml",
+    "input_ph.yml": ROOT / "inputs/ph/input.yml",
+    "pythia8.cmnd": ROOT / "inputs/ph/cards/pythia8.cmnd",
+}
+
+
+def test_configmap_holds_the_input_files() -> None:
+    data = manifest("input_configmap.yml")["data"]
+    assert data == {name: file.read_text() for name, file in INPUTS.items()}
+
+
+def test_mounted_input_files_are_whole(tmp_path: Path) -> None:
+    """Cards lie where the input file looks for them."""
+    data = manifest("input_configmap.yml")["data"]
+    pod = manifest("kubernetes_job_template.yaml")["spec"]["template"]["spec"]
+    (volume,) = (volume for volume in pod["volumes"] if volume["name"] == "input")
+    for item in volume["configMap"]["items"]:
+        place = tmp_path / item["path"]
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(data.pop(item["key"]))
+    assert not data
+    given = parameters.read({})
+    spec = physics.read(tmp_path / "input_ph.yml", given)
+    assert spec.shower_card["text"] == INPUTS["pythia8.cmnd"].read_text()
+    learning.check_against(learning.read(tmp_path / "input.yml", given), spec.theory)
 
 
 def test_claim_fits_the_volume() -> None:
@@ -70,26 +97,59 @@ def test_claim_fits_the_volume() -> None:
     )
 
 
-def test_both_projects_have_the_same_steps_and_our_defaults() -> None:
-    for entry, kind in (
-        ("sample", overrides.Sampling),
-        ("train", overrides.Training),
-        ("eval", overrides.Evaluating),
+def test_both_projects_have_the_same_entry_points() -> None:
+    here, there = (project["entry_points"] for project in PROJECTS)
+    assert set(here) == set(there) == {"main", "physics", "sample", "train", "eval"}
+    assert PROJECTS[0]["name"] == PROJECTS[1]["name"]
+    for entry in here:
+        assert here[entry]["command"] == there[entry]["command"]
+        assert set(here[entry]["parameters"]) == set(there[entry]["parameters"])
+        for name, parameter in here[entry]["parameters"].items():
+            if parameter["type"] == "path":
+                assert there[entry]["parameters"][name]["type"] == "string"
+            else:
+                assert there[entry]["parameters"][name] == parameter
+
+
+def test_entry_points_have_our_parameters_and_defaults() -> None:
+    given = parameters.read({})
+    spec = learning.read(INPUTS["input.yml"], given)
+    made = learning.divide(spec, given)
+    sampling = vars(stages.pick(made, stages.Sampling))
+    training = stages.pick(made, stages.Training).fit | {"valid_split": sampling["valid_split"]}
+    evaluating = vars(stages.pick(made, stages.Evaluating))
+    sections = schema("ml")["properties"]
+    for entry, section, known in (
+        ("sample", sections["sampling"]["properties"], sampling),
+        ("train", ("alpha", "batch_size", "num_epochs", "valid_split"), training),
+        ("eval", sections["evaluating"]["properties"], evaluating),
     ):
-        here, there = (project["entry_points"][entry] for project in PROJECTS)
-        assert here["command"] == there["command"]
-        assert set(here["parameters"]) == set(there["parameters"])
-        values = {k: v["default"] for k, v in here["parameters"].items() if "default" in v}
-        known = {k: v for k, v in vars(kind()).items() if v is not None}
-        assert {k: values[k] for k in known} == known
-        for name in known:
-            assert here["parameters"][name] == there["parameters"][name]
+        defaults = default_values(entry)
+        assert {name: defaults[name] for name in section} == {name: known[name] for name in section}
+    for entry in ("main", "physics", "sample"):
+        defaults = default_values(entry)
+        assert {n: v for n, v in vars(given).items() if n in defaults}.items() <= defaults.items()
+    assert {"seed", "num_events", "num_procs_per_job"} <= set(default_values("physics"))
 
 
-def test_image_is_that_of_the_steps() -> None:
-    environment = yaml.safe_load((ROOT / "workflow/ml/steps.yml").read_text())["environment"]
-    image = f"{environment['image']}:{environment['imagetag']}"
+def default_values(entry: str) -> dict:
+    values = PROJECTS[0]["entry_points"][entry]["parameters"]
+    return {name: value["default"] for name, value in values.items() if "default" in value}
+
+
+def test_image_is_that_of_the_whole_workflow() -> None:
+    image = f"madminertool/madminer-workflow:{steps.__version__}"
     assert PROJECTS[1]["docker_env"] == {"image": image}
+    assert 'image.title="madminer-workflow"' in (ROOT / "docker/workflow/Dockerfile").read_text()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tracking database; making one takes seconds."""
+    place = tmp_path_factory.mktemp("store")
+    uri = f"sqlite:///{place}/mlflow.db"
+    mlflow.MlflowClient(uri).create_experiment("k8s", (place / "files").as_uri())
+    return uri
 
 
 @pytest.fixture
@@ -140,8 +200,54 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[di
     server.shutdown()
 
 
+def is_train(command: list[str]) -> bool:
+    words = " ".join(command[command.index("--overrides") + 1 :])
+    known = default_values("train")
+    parsed = overrides.parse("mlflow_args_t", words)
+    return command[2] == "steps.ml.training" and parsed == {name: known[name] for name in parsed}
+
+
+def is_physics(command: list[str]) -> bool:
+    given = dict(zip(command[4::2], command[5::2], strict=True))
+    values = {name.removeprefix("--").replace("-", "_"): value for name, value in given.items()}
+    numbers = parameters.read(values)
+    assert (numbers.seed, numbers.num_events, numbers.num_procs_per_job) == (3, 20_000, 1)
+    return command[2:4] == ["steps.ph", "pythia"] and values["workdir"] == "/data/run"
+
+
+def is_main(command: list[str]) -> bool:
+    (seed,) = from_command_line([command[command.index("-p") + 1]], {}, ROOT).values()
+    assert parameters.read({"seed": seed.value}).seed == 10
+    assert int(command[command.index("--cores") + 1]) == 2
+    return command[2] == "scripts.run" and command[3] in TARGETS and "/inputs/input.yml" in command
+
+
+@pytest.mark.parametrize(
+    ("entry", "given", "file", "is_right"),
+    [
+        (
+            "train",
+            {"sample_dir": "/data/s/data/Samples_alices_0", "output_dir": "/data/t"},
+            "/inputs/input.yml",
+            is_train,
+        ),
+        (
+            "physics",
+            {"stage": "pythia", "workdir": "/data/run", "num_events": "2e4", "seed": 3},
+            "/inputs/input_ph.yml",
+            is_physics,
+        ),
+        ("main", {"workdir": "/data/run", "seed": "1e1"}, "/inputs/input_ph.yml", is_main),
+    ],
+)
 def test_mlflow_makes_a_valid_job(
-    cluster: list[dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: list[dict],
+    store: str,
+    monkeypatch: pytest.MonkeyPatch,
+    entry: str,
+    given: dict,
+    file: str,
+    is_right: Callable[[list[str]], bool],
 ) -> None:
     """Everything is MLflow's and Kubernetes' own but the building of the image."""
     image = SimpleNamespace(tags=["registry/madminer:1"], id="sha256:1")
@@ -151,14 +257,13 @@ def test_mlflow_makes_a_valid_job(
     monkeypatch.setattr(mlflow.projects.kubernetes, "push_image_to_registry", lambda _: "sha256:2")
     monkeypatch.setenv("KUBE_MLFLOW_TRACKING_URI", "http://mlflow.default:5000")
     monkeypatch.chdir(FOLDER)
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.set_tracking_uri(store)
     try:
-        experiment = mlflow.create_experiment("k8s", (tmp_path / "files").as_uri())
         submitted = mlflow.projects.run(
             ".",
-            entry_point="train",
-            parameters={"sample_dir": "/data/s/data/Samples_alices_0", "output_dir": "/data/t"},
-            experiment_id=experiment,
+            entry_point=entry,
+            parameters=given,
+            experiment_name="k8s",
             backend="kubernetes",
             backend_config="kubernetes_config.json",
             synchronous=False,
@@ -180,10 +285,9 @@ def test_mlflow_makes_a_valid_job(
 
     # There is no shell in between: what the step gets is what it must be able to read.
     command = container["command"]
-    assert command[:3] == ["python3", "-m", "steps.ml.training"]
-    assert "/inputs/input.yml" in command
-    words = command[command.index("--overrides") + 1 :]
-    assert overrides.Training.parse(" ".join(words)) == overrides.Training()
+    assert command[:2] == ["python3", "-m"]
+    assert file in command
+    assert is_right(command)
 
     mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     assert (mounted["data"], mounted["input"]) == ("/data", "/inputs")

@@ -1,12 +1,18 @@
-"""What tests of tracking share: calls of Python, and a line to the server that fails on demand."""
+"""What tests of tracking share: calls of steps, and a line to the server that fails on demand."""
 
 import contextlib
+import io
 import os
 import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+from inference import chains
 
 ROOT = Path(__file__).parents[2]
 USER, PASSWORD = "emmy", "n0ether-s3cret"
@@ -30,6 +36,80 @@ def call(*arguments: object, **variables: str) -> subprocess.CompletedProcess[st
         timeout=900,
         check=False,
     )
+
+
+class Done(NamedTuple):
+    """What a step in this process left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def said(self) -> list[str]:
+        """Lines of standard error but progress."""
+        return [line for line in self.stderr.splitlines() if not line.startswith("progress:")]
+
+
+class Listener(io.StringIO):
+    """Standard error that tells of each line, while the step runs."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self.tell = tell
+
+    def write(self, text: str) -> int:
+        self.tell(text)
+        return super().write(text)
+
+
+def step(
+    name: str,
+    *arguments: object,
+    tell: Callable[[str], None] = lambda text: None,
+    **variables: str,
+) -> Done:
+    """Run a step of machine learning in this process, with further environment variables."""
+    before, status = dict(os.environ), 0
+    output, errors = io.StringIO(), Listener(tell)
+    os.environ.clear()
+    os.environ.update(PLAIN | variables)
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            chains.call([f"steps.ml.{name}", *arguments])
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return Done(status, output.getvalue(), errors.getvalue())
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """The machine-learning half, tracked: where it lies, and what it was told.
+
+    Attributes:
+        folder: Its work directory.
+        data_file: Its events.
+        methods: Names of its methods.
+        n_samples: Events drawn per method.
+        num_epochs: Epochs of each training.
+    """
+
+    folder: Path
+    data_file: Path
+    methods: tuple[str, ...]
+    n_samples: int
+    num_epochs: int
+
+    def training(self, method: str) -> Path:
+        """Folder of the training of a method."""
+        return next(self.folder.glob(f"training_*/models/{method}/losses.npy")).parents[2]
+
+    def sample(self, method: str) -> Path:
+        """Folder of the sample of a method."""
+        return self.folder / f"sampling/data/Samples_{method}_0"
 
 
 class Line:

@@ -1,0 +1,1 @@
+"""Tests of inference; a package, whose toys other folders of tests may import."""

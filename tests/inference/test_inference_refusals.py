@@ -1,0 +1,168 @@
+"""Stages refuse what does not belong together: status 1, and one line that says what to do."""
+
+import shutil
+
+import pytest
+import yaml
+
+from inference.chains import call
+from steps.settings import arguments, learning, stages
+
+
+@pytest.fixture
+def refused(capsys):
+    """Return a function that runs a stage and returns the line with which it ends."""
+
+    def run(argv):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            call(argv)
+        assert end.value.code == 1
+        lines = [text for text in capsys.readouterr().err.splitlines() if text]
+        assert [text for text in lines if not text.startswith("progress: ")] == lines[-1:]
+        assert lines[-1].startswith("error: ")
+        return lines[-1]
+
+    return run
+
+
+def evaluating(run, data_file, *options):
+    model = run.folder / "training_carl_0" / "Model.tar.gz"
+    common = ("--model-file", model, "--data-file", data_file)
+    return run.stage("evaluating", "evaluated", *common, *options)
+
+
+def settings_file(run, folder, stage, **changes):
+    """Write the settings of a stage as stage check does, but for some of them."""
+    content = yaml.safe_load((run.folder / "input.yml").read_text()) | changes
+    path = folder / "changed.yml"
+    path.write_text(yaml.safe_dump(content))
+    parameters = arguments.parameters.read({})
+    spec = learning.read(path, parameters)
+    stages.write_all(folder, learning.divide(spec, parameters))
+    return folder / f"{stages.name(stage)}.yml"
+
+
+def test_the_input_file_keeps_events_of_the_training_from_the_test(carl, line, refused):
+    options = ("--data-file", line.path, "--mlflow-args-e", "test_split=0.5")
+    error = refused(carl.stage("check", "checked", *options))
+    assert "test_split 0.5 exceeds the 0.2" in error
+    assert "give both the same" in error
+
+
+@pytest.mark.parametrize("way", ["--overrides", "--settings"])
+def test_the_sample_keeps_events_of_the_training_from_the_test(carl, line, refused, tmp_path, way):
+    """By hand with another test_split; by settings that are consistent, but not the sample's."""
+    argv = list(evaluating(carl, line.path))
+    if way == "--overrides":
+        argv += ["--overrides", "test_split=0.5"]
+    else:
+        both = {"sampling": {"test_split": 0.5}, "evaluating": {"test_split": 0.5}}
+        place = argv.index("--input-file")
+        argv[place : place + 2] = [way, settings_file(carl, tmp_path, stages.Evaluating, **both)]
+    error = refused(argv)
+    assert "test_split: 0.5 exceeds the 0.2 of the training sample" in error
+    assert "give both the same" in error
+
+
+def test_fewer_events_may_be_tested(carl, line):
+    call(evaluating(carl, line.path, "--overrides", "test_split=0.1", "n_samples_test=100"))
+
+
+def test_another_data_file(carl, line, refused, tmp_path):
+    other = tmp_path / "other.h5"
+    shutil.copyfile(line.path, other)
+    call(evaluating(carl, other, "--overrides", "n_samples_test=100"))
+    with other.open("ab") as file:
+        file.write(b"\0")
+    error = refused(evaluating(carl, other))
+    assert f"{other}: not the data file" in error
+    assert "give that one, or draw and train again" in error
+
+
+def test_a_method_that_the_input_does_not_name(carl, line, refused):
+    content = yaml.safe_load((carl.folder / "input.yml").read_text())
+    other = carl.folder / "other.yml"
+    content |= {"methods": ["alice"], "alice": content["carl"]}
+    other.write_text(yaml.safe_dump(content))
+    argv = [other if word == carl.folder / "input.yml" else word for word in
+            evaluating(carl, line.path)]  # fmt: skip
+    assert "methods: carl is not among those" in refused(argv)
+
+
+def training(run, sample, *options):
+    return run.stage("training", "trained", "--sample-dir", sample, *options)
+
+
+def sample_of(run):
+    return run.folder / "sampling" / "data" / "Samples_carl_0"
+
+
+def test_another_share_of_validation(carl, refused):
+    error = refused(training(carl, sample_of(carl), "--overrides", "valid_split=0.3"))
+    assert "valid_split: 0.3, but the sample was drawn with 0.2" in error
+    assert "draw it again" in error
+
+
+def test_the_same_share_of_validation_is_no_other(carl):
+    call(training(carl, sample_of(carl), "--overrides", "valid_split=0.2", "num_epochs=1"))
+
+
+def test_a_training_that_diverges_at_once(carl, refused):
+    options = ("--overrides", "learning_rate=1e6", "batch_size=50")
+    error = refused(training(carl, sample_of(carl), *options))
+    assert "carl: the loss of the first epoch is not a number; lower learning_rate" in error
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"version": "0.0.1"}, "made by version 0.0.1 of the workflow"),
+        ({"version": None}, "made by version None of the workflow"),
+    ],
+)
+def test_a_sample_of_another_version(carl, refused, tmp_path, change, told):
+    sample = shutil.copytree(sample_of(carl), tmp_path / "sample")
+    about = yaml.safe_load((sample / "sample.yml").read_text())
+    (sample / "sample.yml").write_text(yaml.safe_dump(about | change))
+    error = refused(training(carl, sample))
+    assert told in error
+    assert "run the earlier stages again" in error
+
+
+@pytest.mark.parametrize("text", [None, "", "- a list", "{", "method: carl"])
+def test_a_sample_that_no_stage_made(carl, refused, tmp_path, text):
+    sample = shutil.copytree(sample_of(carl), tmp_path / "sample")
+    if text is None:
+        (sample / "sample.yml").unlink()
+    else:
+        (sample / "sample.yml").write_text(text)
+    error = refused(training(carl, sample))
+    assert "not made by a stage of this workflow" in error
+    assert "check the path" in error
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [("luminosity=500", "luminosity"), ("test_split=0.1", "n_events")],
+)
+def test_a_reference_of_other_data(carl, line, refused, override, told):
+    data = ("--data-file", line.path, "--overrides", override)
+    call(carl.stage("reference", "other", *data))
+    files = ("--result-files", carl.folder / "evaluating_carl_0" / "Results_carl.tar.gz")
+    reference = ("--reference-file", carl.folder / "other" / "reference.h5")
+    error = refused(carl.stage("plotting", "plotted", *files, *reference))
+    assert f"{told} is not that of the reference file" in error
+    assert "evaluate with the same settings and data" in error
+
+
+def test_a_method_without_results(carl, line, refused):
+    content = yaml.safe_load((carl.folder / "input.yml").read_text())
+    other = carl.folder / "both.yml"
+    content |= {"methods": ["carl", "alice"], "alice": content["carl"]}
+    other.write_text(yaml.safe_dump(content))
+    files = ("--result-files", carl.folder / "evaluating_carl_0" / "Results_carl.tar.gz")
+    reference = ("--reference-file", carl.folder / "reference" / "reference.h5")
+    argv = carl.stage("plotting", "plotted", *files, *reference)
+    argv = [other if word == carl.folder / "input.yml" else word for word in argv]
+    assert "methods: no results of alice; evaluate it, or leave it out" in refused(argv)
