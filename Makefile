@@ -41,7 +41,7 @@ ML = --input-file-ml "$(INPUT_FILE_ML)"
 
 .PHONY: help run run-ph run-ml worker reana-check reana-run reana-status reana-download sweep mlflow-server \
 	yadage-run yadage-clean test test-slow test-all test-images check docs graph lock bench validate clean \
-	build build-madminer build-ph build-ph-madgraph build-delphes build-ml push wheelhouse
+	build build-madminer build-ph build-ph-madgraph build-delphes build-ml build-workflow push wheelhouse
 
 help:
 	@echo "make run                                the whole analysis, from theory to limits"
