@@ -66,12 +66,16 @@ def _walk(of: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mappin
 
 
 def _methods() -> str:
-    rows = ["| method | its network estimates | limits | `alpha` | source |"]
-    rows.append("| --- | --- | --- | --- | --- |")
+    rows = ["| method | its network estimates | estimators | limits | `alpha` | source |"]
+    rows.append("| --- | --- | --- | --- | --- | --- |")
     for method in METHODS.values():
         link = f"[{method.source}](https://arxiv.org/abs/{method.source.removeprefix('arXiv:')})"
         alpha = "yes" if method.uses_alpha else ""
-        cells = (f"`{method.name}`", method.kind.value, method.likelihood.value, alpha, link)
+        forms = " ".join(f"`{form}`" for form in method.estimators)
+        cells = (
+            *(f"`{method.name}`", method.kind.value, forms),
+            *(method.likelihood.value, alpha, link),
+        )
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
 

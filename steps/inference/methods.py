@@ -32,6 +32,7 @@ class Method:
         kind: What its network estimates; networks of one kind are evaluated alike.
         columns: Columns of the sample that it trains on.
         likelihood: How limits are made.
+        estimators: Forms that a network of a ratio can have.
         uses_alpha: Whether its loss has a second part, the joint score's, weighted by ``alpha``.
         source: Paper that introduces it.
     """
@@ -40,6 +41,7 @@ class Method:
     kind: Kind
     columns: tuple[str, ...]
     likelihood: Likelihood
+    estimators: tuple[str, ...]
     uses_alpha: bool
     source: str
 
@@ -47,17 +49,20 @@ class Method:
 _RATIO = ("x", "theta", "y", "r_xz", "t_xz")
 _SCORE = ("x", "t_xz")
 _DENSITY = ("x", "theta", "t_xz")
+_THETA = ("parameterized", "quadratic")  # how MadMiner's networks depend on the parameters
+_ALL = (*_THETA, "morphing")
+_SUM = Likelihood.SUM
 _TABLE = (
-    Method("alice", Kind.RATIO, _RATIO, Likelihood.SUM, False, "arXiv:1808.00973"),
-    Method("alices", Kind.RATIO, _RATIO, Likelihood.SUM, True, "arXiv:1808.00973"),
-    Method("carl", Kind.RATIO, _RATIO, Likelihood.SUM, False, "arXiv:1506.02169"),
-    Method("cascal", Kind.RATIO, _RATIO, Likelihood.SUM, True, "arXiv:1805.00020"),
-    Method("rascal", Kind.RATIO, _RATIO, Likelihood.SUM, True, "arXiv:1805.00020"),
-    Method("rolr", Kind.RATIO, _RATIO, Likelihood.SUM, False, "arXiv:1805.00020"),
-    Method("sally", Kind.SCORE, _SCORE, Likelihood.HISTOGRAM, False, "arXiv:1805.00020"),
-    Method("sallino", Kind.SCORE, _SCORE, Likelihood.PROJECTION, False, "arXiv:1805.00020"),
-    Method("scandal", Kind.DENSITY, _DENSITY, Likelihood.SUM, True, "arXiv:1805.12244"),
+    Method("alice", Kind.RATIO, _RATIO, _SUM, _ALL, False, "arXiv:1808.00973"),
+    Method("alices", Kind.RATIO, _RATIO, _SUM, _ALL, True, "arXiv:1808.00973"),
+    Method("carl", Kind.RATIO, _RATIO, _SUM, _THETA, False, "arXiv:1506.02169"),
+    Method("cascal", Kind.RATIO, _RATIO, _SUM, _THETA, True, "arXiv:1805.00020"),
+    Method("rascal", Kind.RATIO, _RATIO, _SUM, _THETA, True, "arXiv:1805.00020"),
+    Method("rolr", Kind.RATIO, _RATIO, _SUM, _THETA, False, "arXiv:1805.00020"),
+    Method("sally", Kind.SCORE, _SCORE, Likelihood.HISTOGRAM, (), False, "arXiv:1805.00020"),
+    Method("sallino", Kind.SCORE, _SCORE, Likelihood.PROJECTION, (), False, "arXiv:1805.00020"),
+    Method("scandal", Kind.DENSITY, _DENSITY, _SUM, (), True, "arXiv:1805.12244"),
 )
 METHODS = {method.name: method for method in _TABLE}
-ESTIMATORS = ("parameterized", "quadratic")
-"""How networks of ratio methods depend on the parameters."""
+ESTIMATORS = _ALL
+"""Forms of the networks of ratio methods; a method that lacks the one asked for has the first."""

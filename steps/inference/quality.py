@@ -54,9 +54,9 @@ def ratio(
     log_r = model.log_ratio(x, points)
     if is_likelihood:
         log_r = log_r - model.log_ratio(x, data.point(reference)[None])
-    bins = _bins(x, denominator)
+    filled = bins(x, denominator)
     comparisons = [
-        closure.ratio_closure(bins, denominator, data.weighted(point)[1], estimate)
+        closure.ratio_closure(filled, denominator, data.weighted(point)[1], estimate)
         for point, estimate in zip(points, log_r, strict=True)
     ]
     return closure.to_arrays(comparisons) | {"closure/points": points}
@@ -78,7 +78,7 @@ def score(data_file: str, model: Estimator, reference: Reference) -> dict[str, A
     theta = data.point(reference)
     estimate = model.score(x, len(theta))
     gradients = data.gradients(theta)
-    comparisons = closure.score_closure(_bins(x, weights), weights, gradients, estimate)
+    comparisons = closure.score_closure(bins(x, weights), weights, gradients, estimate)
     return closure.to_arrays(comparisons)
 
 
@@ -164,7 +164,7 @@ def _at_own_points(model: Estimator, sample: Sample) -> Array:
     return estimate
 
 
-def _bins(x: Array, weights: Array) -> closure.Binning:
+def bins(x: Array, weights: Array) -> closure.Binning:
     # The identity between bin contents and the mean ratio holds in any projection of x.
     shown = x[:, :2]
     n_dimensions = shown.shape[1]

@@ -9,7 +9,7 @@ import numpy as np
 
 from steps.arrays import Array
 from steps.inference.methods import Kind, Method
-from steps.madminer.events import Sampler
+from steps.madminer.events import Events, Sampler
 
 
 def parameter_points(
@@ -126,6 +126,36 @@ def draw(
     else:
         columns = sampler.local(points["theta_0"], **options)
     return {name: np.asarray(column, dtype=np.float32) for name, column in columns.items()}
+
+
+def mixture(data_file: str, index: Array | None = None) -> dict[str, Array]:
+    """Return events with all that fixes their weights at any parameter point.
+
+    Args:
+        data_file: MadMiner file.
+        index: Numbers of the events to take; all where None.
+
+    Returns:
+        ``index`` in the file ``(n,)``, ``x`` ``(n, n_observables)``, ``weights`` ``(n, b)`` in pb,
+        summing to the cross sections; ``benchmarks`` ``(b, p)``, ``exponents`` ``(c, p)``.
+    """
+    events = Events(data_file)
+    x, weights = events.mixture()
+    index = np.arange(len(x)) if index is None else index
+    return {
+        "index": index,
+        "x": x[index],
+        "weights": weights[index] * (len(x) / len(index)),
+        "benchmarks": events.benchmarks,
+        "exponents": events.exponents,
+    }
+
+
+def some(n: int, n_most: int, rng: np.random.Generator) -> Array:
+    """Return the numbers of at most ``n_most`` of ``n`` events, in their order."""
+    if n <= n_most:
+        return np.arange(n)
+    return np.sort(rng.choice(n, n_most, replace=False))
 
 
 def save(folder: Path, label: str, sample: Mapping[str, Array]) -> None:

@@ -56,6 +56,38 @@ class Events:
         x, weights = self._data.weighted_events(start_event=0, end_event=last, n_draws=n)
         return x, weights
 
+    def mixture(self) -> tuple[Array, Array]:
+        """Return all events as drawn from the mixture of what they were drawn from.
+
+        MadMiner weights an event relative to the sample that it came from. Drawn from the mixture
+        of all of them it has w_i / sum_b N_b w_b / sigma_b, which stage combine writes already.
+
+        Returns:
+            Observations ``(n, n_observables)`` and weights of the benchmarks ``(n, n_benchmarks)``
+            in pb.
+        """
+        loader = self._data.event_loader(batch_size=None, return_sampling_ids=True)
+        x, weights, drawn = next(loader)
+        counts = np.bincount(drawn[drawn >= 0], minlength=weights.shape[1])
+        samples = [b for b in np.flatnonzero(counts) if _is_drawn_at(weights[drawn == b, b])]
+        if len(samples) < np.count_nonzero(counts):
+            return x, weights
+        signal = drawn >= 0
+        density = weights[signal][:, samples] / weights[signal][:, samples].sum(axis=0)
+        weights = weights.copy()
+        weights[signal] /= (density @ counts[samples])[:, None]
+        return x, weights
+
+    @property
+    def benchmarks(self) -> Array:
+        """Parameter points of the benchmarks, ``(n_benchmarks, n_parameters)``."""
+        return np.array([list(b.values.values()) for b in self._data.benchmarks.values()])
+
+    @property
+    def exponents(self) -> Array:
+        """Powers of the parameters in each monomial of the weights, ``(n, n_parameters)``."""
+        return np.asarray(self._data.morpher.components, dtype=int)
+
     def morphing_weights(self, point: Array) -> Array:
         """Return what the benchmarks' weights are multiplied by at a point, ``(n_benchmarks,)``."""
         return np.asarray(self._data.morpher.calculate_morphing_weights(point))
@@ -107,3 +139,8 @@ def _complete(options: Mapping[str, Any]) -> dict[str, Any]:
         "folder": None,
         "filename": None,
     } | dict(options)
+
+
+def _is_drawn_at(own_weights: Array) -> bool:
+    """Whether events were drawn at a benchmark: unweighted, all have the same weight there."""
+    return bool(np.ptp(own_weights) <= 1e-3 * abs(own_weights.mean()))

@@ -11,18 +11,23 @@ import numpy as np
 
 from steps.arrays import Array
 from steps.events import madminer_file
-from steps.inference import networks, quality, samples, summary
+from steps.inference import cross_fitted, networks, quality, samples, summary
 from steps.inference.analysis import Analysis, log_likelihood
 from steps.inference.closure import from_arrays
 from steps.inference.methods import METHODS, Kind, Method
+from steps.inference.morphing.ensemble import Ensemble
 from steps.inference.statistics import grid
 from steps.madminer.estimator import Estimator
+from steps.madminer.events import Events
 from steps.madminer.limits import Information
 from steps.settings import arguments, learning, stages
 from steps.stage import command, provenance, results, seeds
 from steps.stage.errors import InputError, SettingError
 from steps.stage.files import atomic, discard, sha256, unpack
 from steps.tracking import record as tracking
+
+# Parameter points that events are compared at with their joint ratios.
+_JOINT_POINTS = 100
 
 
 def main() -> None:
@@ -59,8 +64,12 @@ def _evaluate(args: argparse.Namespace, record: tracking.Record) -> None:
         settings.n_samples_train,
     )
 
-    arrays = _limits(settings, args.data_file, method, model, folder / method.name, analysis)
-    arrays |= _quality(settings, args.data_file, method, model, about)
+    arrays = analysis.expectation()
+    if isinstance(model, Ensemble):
+        arrays |= _cross_fitted(settings, args.data_file, model, about)
+    else:
+        arrays |= _limits(settings, args.data_file, method, model, folder / method.name, analysis)
+        arrays |= _quality(settings, args.data_file, method, model, about)
     archive_file = args.output_dir / f"Results_{method.name}.tar.gz"
     with atomic(archive_file) as path:
         results_file = args.output_dir / "results.h5"
@@ -107,13 +116,34 @@ def _limits(
 ) -> dict[str, Array]:
     reference = samples.single_point(settings.thetas[method.name]["theta_0"])
     likelihood = log_likelihood(analysis, method, model, model_file, reference)
-    arrays = analysis.expectation() | {"log_likelihood/kinematics": likelihood}
+    arrays = {"log_likelihood/kinematics": likelihood}
     fisher = settings.fisher_information
     if method.kind is Kind.SCORE and fisher["bool"]:
         theta = np.array(fisher["theta_true"], dtype=float)
         information = Information(str(data_file), theta, settings.luminosity)
         arrays[f"fisher/{method.name}"] = information.in_score(str(model_file))
     return arrays
+
+
+def _cross_fitted(
+    settings: stages.Evaluating, data_file: Path, model: Ensemble, about: Mapping[str, Any]
+) -> dict[str, Array]:
+    events = samples.mixture(str(data_file), model.index)
+    polynomial = model.polynomial
+    coefficients = polynomial.coefficients(events["weights"], events["benchmarks"])
+    sample = cross_fitted.Sample(model.events(events["x"]), coefficients)
+    points = grid(settings.region, settings.resolutions)
+    arrays = cross_fitted.log_likelihoods(sample, points, settings.theta_true, settings.luminosity)
+    arrays |= cross_fitted.compare(sample, events["x"], settings.region)
+    named = samples.single_point(settings.thetas[about["method"]]["theta_1"])
+    # Joint ratios need one point to be relative to; the true one where there are several.
+    named = np.array(settings.theta_true) if named is None else named
+    reference = Events(str(data_file)).point(named)
+    rng = seeds.generator(about["seed"], "test points")
+    rows = samples.some(len(events["x"]), settings.n_samples_test, rng)
+    low, high = np.array(settings.region).T
+    some = rng.uniform(low, high, (_JOINT_POINTS, len(low)))
+    return arrays | cross_fitted.joint(sample, reference, some, rows)
 
 
 def _quality(

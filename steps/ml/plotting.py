@@ -160,6 +160,14 @@ def _summary(
             }
             for result in table
         },
+        "uncertainty_of_q": {
+            method: {
+                name.removeprefix("uncertainty/"): _known(float(np.mean([r[name] for r in items])))
+                for name in ("uncertainty/kinematics", "uncertainty/with_rate")
+            }
+            for method, items in runs.items()
+            if "uncertainty/kinematics" in items[0]
+        },
         "closure": {
             method: {
                 name: _rounded([getattr(c, name) for c in comparisons])
@@ -176,6 +184,11 @@ def _summary(
         },
     }
     return summary
+
+
+def _known(value: float) -> float | None:
+    """A number, or none where the grid has no point at the contour."""
+    return round(value, 3) if np.isfinite(value) else None
 
 
 def _rounded(value: Any) -> Any:

@@ -6,8 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from steps.arrays import Array
-from steps.inference import samples
+from steps.inference import networks, samples
 from steps.inference.methods import METHODS
+from steps.madminer.events import Events
 from steps.settings import arguments, learning, stages
 from steps.stage import command, provenance, seeds
 from steps.stage.errors import SettingError
@@ -41,7 +42,14 @@ def _sample(args: argparse.Namespace, record: tracking.Record) -> None:
     report = command.progress(len(jobs), "samples", seconds=0)
     for done, (method, run) in enumerate(jobs, start=1):
         seed = seeds.integer(settings.seed, "sampling", method, run)
-        columns = _draw(args.data_file, settings, method, seed)
+        if networks.form(METHODS[method], settings.estimator) == "morphing":
+            n, rng = Events(str(args.data_file)).n, seeds.generator(seed, "events")
+            chosen = samples.some(n, settings.n_samples_train, rng)
+            columns: Mapping[str, Mapping[str, Array]] = {
+                "events": samples.mixture(str(args.data_file), chosen)
+            }
+        else:
+            columns = _draw(args.data_file, settings, method, seed)
         sizes = {f"n_{part}": len(sample["x"]) for part, sample in columns.items()}
         place = args.output_dir / "data" / f"Samples_{method}_{run}"
         with atomic(place) as folder:

@@ -40,6 +40,7 @@ class LearningInput:
     plotting: Mapping[str, Any]
     sampling: Mapping[str, Any]
     training: Mapping[str, Any]
+    morphing: Mapping[str, Any]
     evaluating: Mapping[str, Any]
 
 
@@ -67,6 +68,7 @@ def _read(path: Path, parameters: Parameters) -> LearningInput:
     content = load(path, "ml")
     for section, values in given.items():
         content[section] |= values
+    content["morphing"] |= _of(given["training"], content["morphing"])
     spec = _structured(path, content)
     drawn, trained = spec.sampling.get("valid_split"), spec.training.get("valid_split")
     if None not in (drawn, trained) and drawn != trained:
@@ -94,6 +96,7 @@ def divide(spec: LearningInput, parameters: Parameters) -> list[stages.Settings]
         stages.Sampling(
             **{**spec.sampling, "valid_split": valid_split or _VALID_SPLIT},
             thetas=spec.thetas,
+            estimator=spec.estimator,
             seed=parameters.seed,
         ),
         training(spec),
@@ -131,9 +134,16 @@ def training(spec: LearningInput, more: Mapping[str, Any] | None = None) -> stag
     section = {**spec.training, **(more or {})}
     return stages.Training(
         estimator=spec.estimator,
+        region=[list(ends) for ends in spec.region],
         fit={key: section[key] for key in _OF_NETWORKS},
+        morphing={**spec.morphing, **_of(more or {}, spec.morphing)},
         valid_split=section.get("valid_split"),
     )
+
+
+def _of(values: Mapping[str, Any], section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values whose keys a section has."""
+    return {key: value for key, value in values.items() if key in section}
 
 
 def _structured(path: Path, content: Mapping[str, Any]) -> LearningInput:
@@ -169,6 +179,7 @@ def _structured(path: Path, content: Mapping[str, Any]) -> LearningInput:
         plotting={"all_methods_pvalue": methods[0], "correlations_methods": methods} | plotting,
         sampling=content["sampling"],
         training=content["training"],
+        morphing=content["morphing"],
         evaluating=content["evaluating"],
     )
 

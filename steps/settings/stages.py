@@ -71,6 +71,7 @@ class Sampling(Settings):
     """Of stage sampling; ``thetas`` are the blocks ``theta_0`` and ``theta_1`` by method."""
 
     thetas: Mapping[str, Mapping[str, Section]]
+    estimator: str
     n_samples_train: int
     n_sampling_runs: int
     nuisance_flag: int
@@ -84,7 +85,9 @@ class Training(Settings):
     """Of stage training; ``valid_split`` is None where that of the sample is as good as any."""
 
     estimator: str
+    region: Sequence[Sequence[float]]
     fit: Section
+    morphing: Section
     valid_split: float | None
 
 

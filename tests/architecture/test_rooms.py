@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[2]
 # Whom each room may know. Everybody may know steps.stage.errors and the type of arrays.
 STAGES = {
     *("steps/settings", "steps/stage", "steps/tracking", "steps/events", "steps/madminer"),
-    *("steps/backends", "steps/physics", "steps/inference", "steps/plots"),
+    *("steps/backends", "steps/physics", "steps/plots"),
+    *("steps/inference", "steps/inference/morphing"),
 }
 MAY_KNOW = {
     "steps": set(),
@@ -23,12 +24,14 @@ MAY_KNOW = {
     "steps/physics": {"steps/events"},
     "steps/programs": {"steps/madminer"},
     "steps/plots": set(),
-    "steps/inference": {"steps/madminer"},
+    "steps/inference/morphing": set(),
+    "steps/inference": {"steps/madminer", "steps/inference/morphing"},
     "steps/backends": {"steps/events", "steps/physics", "steps/programs", "steps/stage"},
     "steps/settings": {
         *("steps/backends", "steps/events", "steps/physics", "steps/inference", "steps/stage"),
     },
-    "steps/ph": STAGES - {"steps/tracking", "steps/inference", "steps/plots"},
+    "steps/ph": STAGES
+    - {"steps/tracking", "steps/plots", "steps/inference", "steps/inference/morphing"},
     "steps/ml": STAGES - {"steps/backends", "steps/physics"},
     "steps/whole": {"steps/settings", "steps/stage"},
     "scripts/engine": {"steps/tracking"},

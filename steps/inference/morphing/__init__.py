@@ -1,0 +1,1 @@
+"""Likelihood ratios from networks that know how weights depend on the parameters."""
