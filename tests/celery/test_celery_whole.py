@@ -1,5 +1,6 @@
 """The whole analysis on two workers, one of which is killed: the same limits as without workers."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -30,8 +31,11 @@ def start(place: Path, *arguments: str | Path, **environment: str) -> subprocess
 
 
 def runs_pythia(machine: Machine) -> bool:
-    children = psutil.Process(machine.worker.pid).children(recursive=True)
-    return any("steps.ph.pythia" in child.cmdline() for child in children)
+    commands = []
+    for child in psutil.Process(machine.worker.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it may end meanwhile
+            commands.append(child.cmdline())
+    return any("steps.ph.pythia" in command for command in commands)
 
 
 def test_limits_are_those_of_one_machine(
