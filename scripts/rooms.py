@@ -2,12 +2,14 @@
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 _TOP = ("steps", "scripts")
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Return every module of the code by its name."""
     found = {}
@@ -35,11 +37,7 @@ def _imported(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
 
 
 def room(module: str) -> str:
-    """Return the room of a module: its folder, ``steps/events``; modules between rooms have none.
-
-    Those in ``steps`` itself, the first stage and what everybody shares, and the scripts are
-    rooms of their own: ``steps`` and ``scripts``.
-    """
+    """Return the room of a module: its folder, for instance ``steps/events``."""
     parts = module.split(".")
     folder = parts if modules()[module].name == "__init__.py" else parts[:-1]
     return "/".join(folder)

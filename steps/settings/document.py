@@ -47,7 +47,7 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     content = read(path)
     error = _mismatch(content, schema(kind))
     if error is not None:
-        raise InputError(f"{path}: {describe(error)}")
+        raise InputError(f"{path}: {_describe(error)}")
     _fill_defaults(content, schema(kind))
     result: dict[str, Any] = content
     return result
@@ -82,7 +82,7 @@ def _reject_unusable(path: Path, content: Any, where: str = "") -> None:
         _reject_unusable(path, value, f"{where}{key}: ")
 
 
-def describe(error: jsonschema.ValidationError) -> str:
+def _describe(error: jsonschema.ValidationError) -> str:
     """Return what is wrong, where and what to do, in one line."""
     where = ": ".join(str(p + 1) if isinstance(p, int) else str(p) for p in error.absolute_path)
     remedy = error.schema.get("description") if isinstance(error.schema, dict) else None

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from steps.settings.overrides import SECTIONS
 from steps.stage.errors import InputError
 
 
@@ -25,7 +26,6 @@ class Parameters:
 
 
 _LEAST = {"seed": (1, 0), "num_events": (0, 0), "num_procs_per_job": (1, 1)}
-OVERRIDES = ("mlflow_args_s", "mlflow_args_t", "mlflow_args_e")
 
 
 def read(values: Mapping[str, Any]) -> Parameters:
@@ -43,7 +43,7 @@ def read(values: Mapping[str, Any]) -> Parameters:
             counts[name] = low - 1
         if counts[name] < low:
             raise InputError(f"{name}: {given!r}; give a whole number, at least {low}")
-    overrides = {name: str(values.get(name) or "") for name in OVERRIDES}
+    overrides = {name: str(values.get(name) or "") for name in SECTIONS}
     return Parameters(**counts, overrides=overrides)
 
 
