@@ -40,7 +40,7 @@ PH = --input-file-ph "$(INPUT_FILE_PH)"
 ML = --input-file-ml "$(INPUT_FILE_ML)"
 
 .PHONY: help run run-ph run-ml worker reana-check reana-run reana-status reana-download sweep mlflow-server \
-	yadage-run yadage-clean test test-slow test-all test-images check docs graph lock bench validate clean \
+	yadage-run yadage-clean test test-slow test-all test-images check docs graph lock bench validate validate-networks clean \
 	build build-madminer build-ph build-ph-madgraph build-delphes build-ml build-workflow push wheelhouse
 
 help:
@@ -54,6 +54,7 @@ help:
 	@echo "make test                               the tests that every change needs, five minutes"
 	@echo "make test-all                           the long ones too (test-slow), and the images (test-images)"
 	@echo "make validate MADGRAPH_DIR=...          the built-in generator against MadGraph"
+	@echo "make validate-networks                  networks against the exact ratio at parton level"
 	@echo "make check                              code style and types"
 	@echo "make docs graph                         generated documentation; pictures of the stages (needs graphviz)"
 	@echo "make lock [LOCK_ARGS=--upgrade]         the pins of the requirements"
@@ -149,6 +150,9 @@ graph: $(VENV)/run.stamp
 
 validate: $(VENV)/run.stamp
 	@$(VENV)/bin/python -m scripts.validate
+
+validate-networks: $(VENV)/run.stamp
+	@$(VENV)/bin/python -m scripts.parton_level $(ARGS)
 
 bench: $(VENV)/run.stamp
 	@$(VENV)/bin/python -m scripts.bench

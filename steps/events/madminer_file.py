@@ -80,6 +80,25 @@ def read_setup(path: Path) -> Setup:
     return Setup(parameters, benchmarks, observables)
 
 
+def read_weights(path: Path) -> tuple[Array, Array]:
+    """Read what weights are as functions of the parameters, of any file that MadMiner wrote.
+
+    Returns:
+        Powers of each parameter in each monomial of the weights, ``(c, p)``; weights of the events
+        at the benchmarks, ``(n, b)``.
+
+    Raises:
+        OSError: The file cannot be read.
+        KeyError: It has no morphing or no events.
+    """
+    with h5py.File(path) as file:
+        exponents, weights = file["morphing/components"][()], file["samples/weights"][()]
+        b = file["benchmarks"]
+        if "is_nuisance" in b:
+            weights = weights[:, ~np.asarray(b["is_nuisance"][()], dtype=bool)]
+    return np.asarray(exponents, dtype=int), weights
+
+
 def _strings(dataset: h5py.Dataset) -> list[str]:
     return [value.decode() for value in dataset[()]]
 

@@ -1,105 +1,152 @@
-"""Likelihoods of parameter points given the data expected at a true point."""
+"""Likelihoods of MadMiner's networks, given the data expected at a true point."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
 from steps.arrays import Array
+from steps.inference import closure
+from steps.inference.likelihood import Densities
 from steps.inference.methods import Likelihood, Method
+from steps.inference.simulation import Simulation
+from steps.inference.targets import Target
 from steps.madminer.estimator import Estimator
-from steps.madminer.events import Events, Reference
-from steps.madminer.limits import MOST_NUMBERS, HistogramLikelihood
 
-# Larger than any file: histograms shall use every event of the training partition.
-_ALL_EVENTS = 10**9
+# Events times parameter points held at once.
+_MOST_NUMBERS = 10_000_000
 _SALLINO_BINS = 25
+# Bins of each component of a score, at most, and events of the mixture in a bin, at least.
+_SCORE_BINS = {1: 40, 2: 20}
+_EVENTS_PER_BIN = 50
 _EMPTY = 1e-9
 
 
-class Analysis:
-    """Expected data at a true parameter point, and the likelihoods of a grid given them.
+@dataclass(frozen=True)
+class Parts:
+    """Which simulated events serve what.
 
-    The expected ("Asimov") data are the events of the test partition, weighted to the true point;
-    the expected number of events is exact, not rounded.
+    Attributes:
+        test: Numbers of the events that no network has seen: the expected data.
+        filling: Numbers of events of the others that fill histograms.
     """
 
-    def __init__(
-        self,
-        data_file: str,
-        theta_true: Sequence[float],
-        points: Array,
-        luminosity: float,
-        test_split: float,
-        n_histogram: int = 0,
-    ) -> None:
-        """Read the data.
+    test: Array
+    filling: Array
+
+    @classmethod
+    def of(cls, n: int, test_split: float, n_filling: int, rng: np.random.Generator) -> "Parts":
+        """Divide n events as MadMiner does.
 
         Args:
-            data_file: MadMiner file.
-            theta_true: True parameter point.
-            points: Grid of parameter points ``(n_grid, n_parameters)``.
-            luminosity: Integrated luminosity in 1/pb.
-            test_split: Share of the events that the estimators have not seen.
-            n_histogram: Events of the other share that fill histograms, 0 for all.
+            n: Number of events.
+            test_split: Share of them that no network has seen, the last ones.
+            n_filling: Number of events that fill histograms, 0 for all.
+            rng: Source of what is random.
         """
-        self._n_histogram = n_histogram or _ALL_EVENTS
-        self._events = Events(data_file)
-        self.points = points
-        self._test_split = test_split
-        self._luminosity = luminosity
-        self._theta_true = theta = np.asarray(theta_true, dtype=float)
-        self._histogram = HistogramLikelihood(data_file, theta, test_split, self._n_histogram)
-        self.cross_sections = self._events.cross_sections(list(points))
-        self.n_expected = float(luminosity * self._events.cross_sections([theta])[0])
-        first_test = round((1 - test_split) * self._events.n) + 1
-        x, weights = self._events.weighted(theta, first=first_test)
-        self.x, self.weights = x, weights / weights.sum()
+        first_test = round((1 - test_split) * n) + 1
+        filling = np.arange(first_test - 1)
+        if n_filling and n_filling < len(filling):
+            filling = np.sort(rng.choice(filling, n_filling, replace=False))
+        return cls(np.arange(first_test, n), filling)
 
-    def expectation(self) -> dict[str, Array]:
-        """Return what likelihoods must share to be shown together, as ``expectation/<name>``."""
-        shared = {
-            "grid": self.points,
-            "theta_true": self._theta_true,
-            "luminosity": self._luminosity,
-            "n_expected": self.n_expected,
-            "n_events": len(self.x),
-        }
-        return {f"expectation/{name}": np.asarray(value) for name, value in shared.items()}
+
+@dataclass(frozen=True)
+class Analysis:
+    """A simulation, what limits are wanted of, and the parameter points ``(g, p)`` of these.
+
+    Log likelihoods are ``(1 + n_bags, g)``, the nominal one first.
+    """
+
+    simulation: Simulation
+    parts: Parts
+    target: Target
+    points: Array
 
     def rate(self) -> Array:
-        """Return the Poisson log likelihood of the number of events, up to a constant."""
-        mean = self._luminosity * self.cross_sections
-        return self.n_expected * np.log(mean) - mean
+        """Return the Poisson log likelihoods of the number of events, up to a constant."""
+        rates = self.simulation.rates(self.target.luminosity)
+        monomials = self.simulation.polynomial.weights(self.points)
+        observed = rates @ self.simulation.polynomial.weights(self.target.theta_true[None]).T
+        expected = rates @ monomials.T
+        log_likelihoods: Array = observed * np.log(expected) - expected
+        return log_likelihoods
 
-    def from_log_ratio(self, evaluate: Callable[[Array, Array], Array]) -> Array:
-        """Return the kinematic log likelihood given a function (x, points) -> log r (n_grid, n)."""
-        total = np.zeros(len(self.points))
-        batch = max(1, MOST_NUMBERS // len(self.points))
-        for start in range(0, len(self.x), batch):
-            events = slice(start, start + batch)
-            log_r = evaluate(self.x[events], self.points)
-            # Morphing can give an event a negative weight; there the ratio has no logarithm.
-            log_r[:, ~np.isfinite(log_r).all(axis=0)] = 0.0
-            total += log_r @ self.weights[events]
-        return self.n_expected * total
+    def _counts(self) -> Array:
+        """Return how many of each test event are expected, ``(1 + n_bags, n_test)``."""
+        simulation, truth = self.simulation, self.target.theta_true
+        shares = simulation.multiplicity[:, self.parts.test]
+        shares = shares * simulation.weights(truth)[self.parts.test]
+        rates = simulation.rates(self.target.luminosity)
+        expected = rates @ simulation.polynomial.weights(truth[None]).T
+        counts: Array = shares / shares.sum(axis=1, keepdims=True) * expected
+        return counts
 
-    def from_histogram(self, variables: Sequence[str]) -> Array:
-        """Return the kinematic log likelihood of histograms of observables."""
-        return self.n_expected * self._histogram.of_observables(self.points, variables)
+    def of_ratio(
+        self, evaluate: Callable[[Array, Array], Array], references: Sequence[Array]
+    ) -> Array:
+        """Return the kinematic log likelihoods of a ratio r(x|theta).
 
-    def from_score_histogram(self, model_file: str) -> Array:
-        """Return the kinematic log likelihood of histograms of all components of a score.
+        The ratio is divided by its mean over the events of its denominator, which is one for the
+        exact ratio.
 
         Args:
-            model_file: Score estimator as MadMiner saved it.
+            evaluate: Function (x, points) -> log r ``(n_points, n)``.
+            references: Parameter points of the denominator, equally likely; without any r is taken
+                as it is.
         """
-        return self.n_expected * self._histogram.of_score(self.points, model_file)
+        simulation, points = self.simulation, self.points
+        counts = self._counts()
+        below = simulation.multiplicity[:, self.parts.test] * np.mean(
+            [_normalised(simulation.weights(point)[self.parts.test]) for point in references]
+            or [np.zeros(len(self.parts.test))],
+            axis=0,
+        )
+        total, norm = (np.zeros((len(counts), len(points))) for _ in range(2))
+        batch = max(1, _MOST_NUMBERS // len(points))
+        for start in range(0, len(self.parts.test), batch):
+            part = slice(start, start + batch)
+            log_r = evaluate(simulation.x[self.parts.test[part]], points)
+            # Morphing can give an event a negative weight; there the ratio has no logarithm.
+            log_r[:, ~np.isfinite(log_r).all(axis=0)] = 0.0
+            total += counts[:, part] @ log_r.T
+            norm += below[:, part] @ np.exp(log_r).T
+        if len(references):
+            norm /= below.sum(axis=1, keepdims=True)
+            total -= counts.sum(axis=1, keepdims=True) * np.log(np.maximum(norm, _EMPTY))
+        return total
 
-    def from_score_projection(
-        self, evaluate: Callable[[Array], Array], reference: Reference
-    ) -> Array:
-        """Return the kinematic log likelihood of histograms of h = t . (theta - theta_ref).
+    def of_score(self, evaluate: Callable[[Array], Array]) -> Array:
+        """Return the kinematic log likelihoods of histograms of all components of a score.
+
+        Args:
+            evaluate: Function from observations ``(n, n_observables)`` to scores ``(n, p)``.
+        """
+        simulation, filling, test = self.simulation, self.parts.filling, self.parts.test
+        scores = evaluate(simulation.x[np.concatenate([filling, test])])
+        p = scores.shape[1]
+        n_bins = min(int((len(filling) / _EVENTS_PER_BIN) ** (1 / p)), _SCORE_BINS.get(p, 12))
+        bins = closure.quantile_bins(scores, _first(len(filling), len(scores)), max(n_bins, 2))
+        filled, judged = bins.index[: len(filling)], bins.index[len(filling) :]
+        counts, found = self._counts(), []
+        for multiplicity, expected in zip(simulation.multiplicity[:, filling], counts, strict=True):
+            weights = simulation.coefficients[filling] * multiplicity[:, None]
+            densities = np.stack([np.bincount(filled, w, bins.size) for w in weights.T], axis=-1)
+            content = np.bincount(judged, expected, bins.size)
+            # A bin that nothing fills knows nothing.
+            empty = (densities == 0).all(axis=1)[:, None]
+            likelihood = Densities(
+                polynomial=simulation.polynomial,
+                region=self.target.region,
+                counts=content,
+                densities=np.where(empty, densities.sum(axis=0), densities),
+                norm=densities.sum(axis=0),
+            )
+            found.append(likelihood(self.points))
+        return np.array(found)
+
+    def of_projection(self, evaluate: Callable[[Array], Array], reference: Array) -> Array:
+        """Return the kinematic log likelihoods of histograms of h = t . (theta - theta_ref).
 
         The projection h differs from point to point, so densities of h can only be compared at
         the same h: the likelihood of a point is that relative to the reference in the same bins.
@@ -107,58 +154,61 @@ class Analysis:
 
         Args:
             evaluate: Function from observations ``(n, n_observables)`` to scores.
-            reference: Benchmark or point at which the score was trained.
+            reference: Point at which the score was trained.
         """
-        events = self._events
-        theta_ref = events.point(reference)
-        last_train = round((1 - self._test_split) * events.n)
-        x, benchmark_weights = events.drawn(last_train, min(self._n_histogram, last_train))
-        train, test = evaluate(x), evaluate(self.x)
-
-        def weights(theta: Array) -> Array:
-            result: Array = benchmark_weights @ events.morphing_weights(theta)
-            result /= result.sum()
-            return result
-
-        at_reference = weights(theta_ref)
-        log_r = np.zeros(len(self.points))
-        for k, direction in enumerate(self.points - theta_ref):
+        simulation = self.simulation
+        train, test = (
+            evaluate(simulation.x[rows]) for rows in (self.parts.filling, self.parts.test)
+        )
+        weights = {
+            k: simulation.weights(point)[self.parts.filling]
+            for k, point in enumerate([*self.points, reference])
+        }
+        at_reference, counts = weights[len(self.points)], self._counts()
+        total = np.zeros((len(counts), len(self.points)))
+        for k, direction in enumerate(self.points - reference):
             if not direction.any():
                 continue
             h = train @ direction
             edges = np.quantile(h, np.linspace(0, 1, _SALLINO_BINS + 1)[1:-1])
-            bins = np.searchsorted(edges, h)
-            here, there = (
-                np.bincount(bins, w, minlength=_SALLINO_BINS)
-                for w in (weights(self.points[k]), at_reference)
-            )
-            ratio = np.maximum(here, _EMPTY) / np.maximum(there, _EMPTY)
-            log_r[k] = self.weights @ np.log(ratio)[np.searchsorted(edges, test @ direction)]
-        return self.n_expected * log_r
+            filled = np.searchsorted(edges, h)
+            judged = np.searchsorted(edges, test @ direction)
+            for row, multiplicity in enumerate(simulation.multiplicity[:, self.parts.filling]):
+                here, there = (
+                    _normalised(np.bincount(filled, multiplicity * w, _SALLINO_BINS))
+                    for w in (weights[k], at_reference)
+                )
+                ratio = np.maximum(here, _EMPTY) / np.maximum(there, _EMPTY)
+                total[row, k] = counts[row] @ np.log(ratio)[judged]
+        return total
 
 
-def log_likelihood(
-    analysis: Analysis,
-    method: Method,
-    model: Estimator,
-    model_file: Path,
-    reference: Reference | None,
+def _normalised(weights: Array) -> Array:
+    total: Array = weights / weights.sum()
+    return total
+
+
+def _first(n: int, of: int) -> Array:
+    """Return weights ``(of,)`` that count the first n alone."""
+    return (np.arange(of) < n).astype(float)
+
+
+def log_likelihoods(
+    analysis: Analysis, method: Method, model: Estimator, references: Sequence[Array]
 ) -> Array:
-    """Return the kinematic log likelihood of the grid's points that a method makes.
+    """Return the kinematic log likelihoods ``(1 + n_bags, g)`` that a method makes.
 
     Args:
-        analysis: Expected data and grid.
+        analysis: Expected data and parameter points.
         method: The method.
         model: Its network, trained.
-        model_file: The same as MadMiner saved it.
-        reference: Benchmark or point at which a score was trained.
+        references: Points of a ratio's denominator, or the one at which a score was trained.
     """
+    n_parameters = analysis.points.shape[1]
     match method.likelihood:
         case Likelihood.SUM:
-            return analysis.from_log_ratio(model.log_ratio)
+            return analysis.of_ratio(model.log_ratio, references)
         case Likelihood.HISTOGRAM:
-            return analysis.from_score_histogram(str(model_file))
+            return analysis.of_score(lambda x: model.score(x, n_parameters))
         case Likelihood.PROJECTION:
-            assert reference is not None  # the schema allows no other
-            n_parameters = analysis.points.shape[1]
-            return analysis.from_score_projection(lambda x: model.score(x, n_parameters), reference)
+            return analysis.of_projection(lambda x: model.score(x, n_parameters), references[0])

@@ -1,17 +1,30 @@
-"""Likelihoods and quality of networks that were cross-fitted: every event is expected data."""
+"""Networks that were cross-fitted, so that every event is expected data: training, likelihoods."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.special import expit, log_expit
 
 from steps.arrays import Array
-from steps.inference import closure, quality
-from steps.inference.morphing.ensemble import Events
+from steps.inference import closure, evidence, quality
+from steps.inference.follow import effective_events, focus, reach
+from steps.inference.judging import Names
+from steps.inference.likelihood import Densities
+from steps.inference.methods import Method
+from steps.inference.morphing.ensemble import Ensemble, Events, Progress
+from steps.inference.morphing.fit import Options, fit
+from steps.inference.morphing.polynomial import Polynomial
+from steps.inference.networks import check_losses
+from steps.inference.targets import Target
 
-# q of points that are "at the contour" when its uncertainty is told.
-_CONTOUR = (1.0, 4.0)
+# Share of the epochs of a training that only tells where the likelihood lives.
+_SHARE_OF_EPOCHS = 0.25
+# A region that shrinks to less than this share of its width in some parameter is searched again.
+_SHRUNK = 0.7
+_MOST_SEARCHES = 4
 
 
 @dataclass(frozen=True)
@@ -32,54 +45,177 @@ class Sample:
         return weights
 
 
-def log_likelihoods(
-    sample: Sample, points: Array, theta_true: Sequence[float], luminosity: float
-) -> dict[str, Array]:
-    """Return log likelihoods of parameter points given the data expected at a true point.
+def options(
+    method: Method,
+    section: Mapping[str, Any],
+    observables: Sequence[str],
+    test_split: float,
+    seed: int,
+) -> Options:
+    """Return the settings of a training.
+
+    Args:
+        method: The method.
+        section: Section ``morphing`` of the input file.
+        observables: Names of the observables.
+        test_split: Share of the events that each network shall not see: that of a fold.
+        seed: Seed of the training.
+    """
+    settings = {**section, "hidden_layers": tuple(section["hidden_layers"])}
+    settings["kinds"] = tuple(section["kinds"].get(name) for name in observables)
+    if not method.uses_alpha:
+        settings["alpha"] = 0.0
+    return Options(**settings, n_folds=max(2, round(1 / test_split)), seed=seed)
+
+
+def train(
+    events: Mapping[str, Array],
+    target: Target,
+    options: Options,
+    progress: Progress = lambda epoch, training, validation: None,
+) -> tuple[Ensemble, Array]:
+    """Train networks that know how weights depend on the parameters, where the likelihood lives.
+
+    Short trainings tell where -2 ln(L / L_best) is below 20, until that part of the region no
+    longer shrinks; the last training is there.
+
+    Args:
+        events: See :func:`steps.inference.samples.mixture`.
+        target: What limits are wanted of.
+        options: Settings, see :func:`options`.
+        progress: Called with the number of epochs so far and the losses of training and of the
+            folds left out.
+
+    Returns:
+        The networks, and the losses per epoch, ``(epochs, 2)``.
+
+    Raises:
+        ValueError: Weights are not of the form that these networks have, or the training diverges.
+    """
+    Polynomial.of(events["exponents"], target.region).check_form(events["weights"])
+    quick = replace(options, n_bags=0, num_epochs=math.ceil(_SHARE_OF_EPOCHS * options.num_epochs))
+    for _ in range(_MOST_SEARCHES):
+        polynomial, coefficients = _polynomial(events, target.region)
+        searched, _ = fit(events["x"], coefficients, polynomial, quick)
+        sample = Sample(searched.events(events["x"]), coefficients)
+        region = _focus(sample, target)
+        shares = np.ptp(region, axis=1) / np.ptp(target.region, axis=1)
+        target = replace(target, region=region)
+        if shares.min() > _SHRUNK:
+            break
+    polynomial, coefficients = _polynomial(events, target.region)
+    model, losses = fit(events["x"], coefficients, polynomial, options, progress)
+    check_losses(losses)
+    return replace(model, index=events["index"]), losses
+
+
+def _polynomial(events: Mapping[str, Array], region: Array) -> tuple[Polynomial, Array]:
+    polynomial = Polynomial.of(events["exponents"], region)
+    return polynomial, polynomial.coefficients(events["weights"], events["benchmarks"])
+
+
+def _focus(sample: Sample, target: Target) -> Array:
+    """Return where the likelihoods live."""
+    weights = sample.weights(target.theta_true[None])[0]
+    far = reach(target.luminosity * float(weights.sum()), effective_events(weights))
+    nominal = [
+        likelihoods(sample, target.region, target.theta_true, target.luminosity, with_rate=rate)[0]
+        for rate in target.rates
+    ]
+    return focus(nominal, target.region, target.theta_true, far)
+
+
+def likelihoods(
+    sample: Sample, region: Array, theta_true: Array, luminosity: float, *, with_rate: bool
+) -> list[Densities]:
+    """Return the log likelihoods given the data expected at a true point, nominal and of each bag.
+
+    Every bag is a sample of the same size: its events, their weights and its networks differ.
 
     Args:
         sample: The events.
-        points: Parameter points ``(n_points, n_parameters)``.
-        theta_true: True point.
+        region: Lowest and highest value of each parameter, ``(p, 2)``.
+        theta_true: True point, ``(p,)``.
+        luminosity: Integrated luminosity in 1/pb.
+        with_rate: Whether the number of events is part of it.
+    """
+    at_truth = sample.weights(theta_true[None])[0]
+    norms = sample.events.norms()
+    found = []
+    for bag, multiplicity in enumerate(sample.events.multiplicity):
+        events = multiplicity * (luminosity * len(multiplicity) / multiplicity.sum())
+        found.append(
+            Densities(
+                polynomial=sample.events.polynomial,
+                region=region,
+                counts=events * at_truth,
+                densities=sample.events.densities[bag],
+                norm=norms[bag],
+                rate=events @ sample.coefficients if with_rate else None,
+            )
+        )
+    return found
+
+
+def information(sample: Sample, theta: Array, luminosity: float) -> Array:
+    """Return the Fisher information in the observables and the number of events.
+
+    I_ij = L [sum_e w_e t_i(x_e) t_j(x_e) + d_i sigma d_j sigma / sigma] with the score t
+    (arXiv:1612.05261, eq. 8).
+
+    Args:
+        sample: The events.
+        theta: Parameter point ``(p,)``.
         luminosity: Integrated luminosity in 1/pb.
 
     Returns:
-        ``log_likelihood/kinematics`` ``(n_points,)``; of the bags ``bags/kinematics`` and
-        ``bags/rate`` ``(n_bags, n_points)``; and ``uncertainty/kinematics`` and
-        ``uncertainty/with_rate``, the standard deviation of q = -2 ln(L / L_best) near the 68 %
-        contour from finite simulation and training.
+        Matrices of the nominal sample and each bag, ``(1 + n_bags, p, p)``.
     """
-    truth = np.asarray(theta_true, dtype=float)[None]
-    at_truth, monomials = sample.weights(truth)[0], sample.events.polynomial.weights(points)
-    kinematics, rate = [], []
-    for bag, counts in enumerate(sample.events.multiplicity):
-        # Each bag is a sample of the same size.
-        shares = counts * at_truth * (len(counts) / counts.sum())
-        expected = luminosity * shares.sum()
-        per_event = sample.events.expected(points, shares / shares.sum(), bag)
-        cross_sections = monomials @ (counts @ sample.coefficients) * (len(counts) / counts.sum())
-        kinematics.append(expected * per_event)
-        rate.append(expected * np.log(cross_sections) - luminosity * cross_sections)
-    arrays = {
-        "log_likelihood/kinematics": kinematics[0],
-        "bags/kinematics": np.array(kinematics[1:]).reshape(-1, len(points)),
-        "bags/rate": np.array(rate[1:]).reshape(-1, len(points)),
-    }
-    if len(kinematics) > 2:
-        both = np.array(kinematics) + np.array(rate)
-        arrays["uncertainty/kinematics"] = _spread(np.array(kinematics))
-        arrays["uncertainty/with_rate"] = _spread(both)
-    return arrays
+    polynomial = sample.events.polynomial
+    weights = sample.weights(theta[None])[0]
+    monomials, slopes = polynomial.weights(theta[None])[0], polynomial.weight_gradients(theta)
+    matrices = []
+    for bag, multiplicity in enumerate(sample.events.multiplicity):
+        counts = multiplicity * (len(multiplicity) / multiplicity.sum())
+        score = sample.events.score(theta, bag)
+        total = counts @ sample.coefficients
+        slope = slopes @ total
+        kinematics = (score * (counts * weights)[:, None]).T @ score
+        matrices.append(luminosity * (kinematics + np.outer(slope, slope) / (monomials @ total)))
+    return np.array(matrices)
 
 
-def _spread(log_likelihood: Array) -> Array:
-    """Return the bags' standard deviation of q at the contour of the first log likelihood."""
-    q = -2 * (log_likelihood - log_likelihood.max(axis=1, keepdims=True))
-    low, high = _CONTOUR
-    there = (q[0] > low) & (q[0] < high)
-    if not there.any():
-        return np.array(np.nan)
-    return np.asarray(np.sqrt(q[1:, there].var(axis=0, ddof=1).mean()))
+def judged(
+    sample: Sample, x: Array, names: Names, benchmarks: Array, points: Array, target: Target
+) -> evidence.Judged:
+    """Return what tests of the ratio want.
+
+    Args:
+        sample: The events.
+        x: Their observations ``(n, n_observables)``.
+        names: Names of observables and benchmarks.
+        benchmarks: Parameter points of these, ``(b, p)``.
+        points: Parameter points near the contour, ``(g, p)``.
+        target: What limits are wanted of.
+    """
+
+    def ratios(at: Array) -> evidence.Ratios:
+        return evidence.Ratios(sample.events.log_ratio(at), sample.weights(at))
+
+    truth = target.theta_true[None]
+    # Networks need not know what is beyond the region that they were trained in.
+    low, high = sample.events.polynomial.region.T
+    known = ((benchmarks >= low) & (benchmarks <= high)).all(axis=1)
+    norms = [name for name, inside in zip(names.benchmarks, known, strict=True) if inside]
+    return evidence.Judged(
+        x=x,
+        names=names.observables,
+        points=ratios(points),
+        truth=ratios(truth),
+        benchmarks=ratios(benchmarks[known] if norms else truth),
+        benchmark_names=norms or ["the true point"],
+        n_expected=target.luminosity * float(sample.weights(truth).sum()),
+    )
 
 
 def compare(sample: Sample, x: Array, region: Sequence[Sequence[float]]) -> dict[str, Array]:

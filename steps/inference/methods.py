@@ -45,12 +45,27 @@ class Method:
     uses_alpha: bool
     source: str
 
+    def form(self, estimator: str) -> str:
+        """Return the form of its network; ``estimator`` is the one that is asked for of ratios."""
+        match self.kind:
+            case Kind.RATIO:
+                return estimator if estimator in self.estimators else self.estimators[0]
+            case Kind.SCORE:
+                return "score"
+            case Kind.DENSITY:
+                return "likelihood"
+
+    def cross_fits(self, estimator: str) -> bool:
+        """Return whether its networks are ours, which know the polynomial, or MadMiner's."""
+        return self.form(estimator) == _MORPHING
+
 
 _RATIO = ("x", "theta", "y", "r_xz", "t_xz")
 _SCORE = ("x", "t_xz")
 _DENSITY = ("x", "theta", "t_xz")
 _THETA = ("parameterized", "quadratic")  # how MadMiner's networks depend on the parameters
-_ALL = (*_THETA, "morphing")
+_MORPHING = "morphing"  # ours, which know how weights depend on them
+_ALL = (*_THETA, _MORPHING)
 _SUM = Likelihood.SUM
 _TABLE = (
     Method("alice", Kind.RATIO, _RATIO, _SUM, _ALL, False, "arXiv:1808.00973"),

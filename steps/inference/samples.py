@@ -53,18 +53,23 @@ def _drawn(prior: Mapping[str, Any], n: int, rng: np.random.Generator) -> Array:
     return rng.normal(first, second, n)
 
 
-def single_point(spec: Mapping[str, Any]) -> str | Array | None:
-    """Return the benchmark or point of a ``theta`` block that names one alone, else None."""
+def points(spec: Mapping[str, Any]) -> list[str | Array]:
+    """Return the benchmarks or points that a ``theta`` block names; none where they are random."""
     argument: Any = spec.get("sampling_arg")
-    found: str | Array | None = None
     match spec["sampling_method"]:
         case "benchmark":
-            found = argument
-        case "benchmarks" if len(argument) == 1:
-            found = argument[0]
-        case "morphing_points" if len(points := np.atleast_2d(argument)) == 1:
-            found = points[0]
-    return found
+            return [argument]
+        case "benchmarks":
+            return list(argument)
+        case "morphing_points":
+            return list(np.atleast_2d(argument))
+    return []
+
+
+def single_point(spec: Mapping[str, Any]) -> str | Array | None:
+    """Return the benchmark or point of a ``theta`` block that names one alone, else None."""
+    found = points(spec)
+    return found[0] if len(found) == 1 else None
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,14 @@
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from steps.events import madminer_file
+from steps.inference.methods import METHODS
+from steps.inference.morphing.polynomial import FormError, Polynomial
 from steps.settings import arguments, learning, stages, sweeps, theory
 from steps.stage import command
+from steps.stage.errors import InputError
 from steps.stage.files import atomic
 
 
@@ -20,6 +26,7 @@ def main() -> None:
     parameters = arguments.given(args)
     spec = learning.read(args.input_file, parameters)
     learning.check_against(spec, theory.of_file(args.data_file))
+    _check_form(spec, args.data_file)
     for warning in learning.warnings(spec):
         print(f"warning: {warning}", file=sys.stderr)
     with atomic(args.output_dir / "settings") as folder:
@@ -29,6 +36,17 @@ def main() -> None:
             sweeps.read(args.sweep_file).settings if args.sweep_file else ()
         ):
             stages.write(folder / f"training_{number:03d}.yml", learning.training(spec, more))
+
+
+def _check_form(spec: learning.LearningInput, data_file: Path) -> None:
+    """Refuse weights that networks which know the polynomial do not know, before anything runs."""
+    if not any(METHODS[method].cross_fits(spec.estimator) for method in spec.methods):
+        return
+    exponents, weights = madminer_file.read_weights(data_file)
+    try:
+        Polynomial.of(exponents, np.array(spec.region)).check_form(weights)
+    except FormError as error:
+        raise InputError(f"{data_file}: {error}") from None
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 import argparse
 import tarfile
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,30 @@ import numpy as np
 
 from steps.arrays import Array
 from steps.events import madminer_file
-from steps.inference import cross_fitted, networks, quality, samples, summary
-from steps.inference.analysis import Analysis, log_likelihood
+from steps.inference import (
+    covering,
+    cross_fitted,
+    evidence,
+    frames,
+    judging,
+    networks,
+    quality,
+    reliability,
+    samples,
+    summary,
+    support,
+    truncated,
+)
+from steps.inference.analysis import Analysis, Parts, log_likelihoods
 from steps.inference.closure import from_arrays
+from steps.inference.likelihood import Densities, Likelihood
 from steps.inference.methods import METHODS, Kind, Method
 from steps.inference.morphing.ensemble import Ensemble
-from steps.inference.statistics import grid
+from steps.inference.simulation import Simulation
+from steps.inference.targets import Target
 from steps.madminer.estimator import Estimator
 from steps.madminer.events import Events
-from steps.madminer.limits import Information
+from steps.madminer.information import Information
 from steps.settings import arguments, learning, stages
 from steps.stage import command, provenance, results, seeds
 from steps.stage.errors import InputError, SettingError
@@ -34,6 +49,11 @@ def main() -> None:
     """Write ``Results_<method>.tar.gz``: ``results.h5`` beside the model it was made with."""
     parser = command.parser(main.__doc__)
     parser.add_argument("--data-file", type=Path, required=True, help="MadMiner file")
+    parser.add_argument(
+        "--reference-file",
+        type=command.optional_path,
+        help="what stage reference wrote: where limits are set; without it, in all of the region",
+    )
     parser.add_argument("--model-file", type=Path, required=True, help="archive of the model")
     arguments.add(parser, "mlflow_args_e", short="mlflow_args_e")
     tracking.add_arguments(parser)
@@ -54,22 +74,16 @@ def _evaluate(args: argparse.Namespace, record: tracking.Record) -> None:
     method = METHODS[about["method"]]
     _track_origin(record, settings, args.data_file, about)
     seeds.seed_globally(about["seed"], "evaluating")
-    model = networks.load(folder / method.name, method, about["estimator"])
-    analysis = Analysis(
-        str(args.data_file),
-        settings.theta_true,
-        grid(settings.region, settings.resolutions),
-        settings.luminosity,
-        settings.test_split,
-        settings.n_samples_train,
-    )
-
-    arrays = analysis.expectation()
-    if isinstance(model, Ensemble):
-        arrays |= _cross_fitted(settings, args.data_file, model, about)
+    frame = _frame(settings, args.reference_file)
+    arrays: dict[str, Array] = {}
+    if method.cross_fits(about["estimator"]):
+        ensemble = Ensemble.load(folder / method.name)
+        arrays |= _cross_fitted(settings, args.data_file, ensemble, about, frame)
     else:
-        arrays |= _limits(settings, args.data_file, method, model, folder / method.name, analysis)
-        arrays |= _quality(settings, args.data_file, method, model, about)
+        model = networks.load(folder / method.name, method, about["estimator"])
+        arrays |= _limits(settings, args.data_file, model, about, frame)
+        arrays |= _quality(settings, args.data_file, model, about, frame)
+        arrays |= _information(settings, args.data_file, folder / method.name, method)
     archive_file = args.output_dir / f"Results_{method.name}.tar.gz"
     with atomic(archive_file) as path:
         results_file = args.output_dir / "results.h5"
@@ -82,7 +96,7 @@ def _evaluate(args: argparse.Namespace, record: tracking.Record) -> None:
         if name in arrays:
             print(f"{method.name}: {name}: {np.round(arrays[name], 3)}")
     if record.on:
-        _track_results(record, args.data_file, method.name, arrays, analysis)
+        _track_results(record, settings, args.data_file, method.name, arrays)
         record.files([archive_file])
 
 
@@ -106,53 +120,169 @@ def _check_origin(settings: stages.Evaluating, data_file: Path, about: Mapping[s
         )
 
 
+def _frame(settings: stages.Evaluating, reference_file: Path | None) -> frames.Frame:
+    """Return the points that limits are set at: those of the reference, or all of the region."""
+    target = Target.of({**vars(settings), "rates": settings.include_xsec})
+    if reference_file:
+        region = results.read(reference_file)["expectation/region"]
+        target = replace(target, region=region)
+    return frames.Frame(target, settings.resolutions)
+
+
+def _n_expected(data_file: Path, target: Target) -> float:
+    (cross_section,) = Events(str(data_file)).cross_sections([target.theta_true])
+    return target.luminosity * float(cross_section)
+
+
 def _limits(
     settings: stages.Evaluating,
     data_file: Path,
-    method: Method,
     model: Estimator,
-    model_file: Path,
-    analysis: Analysis,
+    about: Mapping[str, Any],
+    frame: frames.Frame,
 ) -> dict[str, Array]:
-    reference = samples.single_point(settings.thetas[method.name]["theta_0"])
-    likelihood = log_likelihood(analysis, method, model, model_file, reference)
-    arrays = {"log_likelihood/kinematics": likelihood}
-    fisher = settings.fisher_information
-    if method.kind is Kind.SCORE and fisher["bool"]:
-        theta = np.array(fisher["theta_true"], dtype=float)
-        information = Information(str(data_file), theta, settings.luminosity)
-        arrays[f"fisher/{method.name}"] = information.in_score(str(model_file))
+    method = METHODS[about["method"]]
+    rng = seeds.generator(about["seed"], "bags")
+    events = samples.mixture(str(data_file))
+    simulation = Simulation.of(events, frame.target.region, settings.n_bags, rng)
+    parts = Parts.of(len(events["x"]), settings.test_split, settings.n_samples_train, rng)
+    analysis = Analysis(simulation, parts, frame.target, frame.points)
+    target = frame.target
+    spec = settings.thetas[method.name]
+    named = samples.points(spec["theta_1" if method.kind is Kind.RATIO else "theta_0"])
+    references = [Events(str(data_file)).point(point) for point in named]
+    kinematics = log_likelihoods(analysis, method, model, references)
+    trained = np.array(about["expectation"]["region"])
+    arrays = frame.arrays(_n_expected(data_file, target))
+    for with_rate in target.rates:
+        values = kinematics + analysis.rate() * with_rate
+        likelihoods = [frame.interpolated(row) for row in values]
+        name = frames.NAMES[with_rate]
+        arrays |= frame.curve(name, likelihoods)
+        case = judging.Case(frame, trained, simulation.weights_at, _names(data_file))
+        found = reliability.findings(judging.facts(case, likelihoods))
+        arrays[f"findings/{name}"] = judging.lines(found)
     return arrays
 
 
-def _cross_fitted(
-    settings: stages.Evaluating, data_file: Path, model: Ensemble, about: Mapping[str, Any]
+def _information(
+    settings: stages.Evaluating, data_file: Path, model_file: Path, method: Method
 ) -> dict[str, Array]:
+    fisher = settings.fisher_information
+    if method.kind is not Kind.SCORE or not fisher["bool"]:
+        return {}
+    theta = np.array(fisher["theta_true"], dtype=float)
+    information = Information(str(data_file), theta, settings.luminosity)
+    return {f"fisher/{method.name}": information.in_score(str(model_file))}
+
+
+def _cross_fitted(
+    settings: stages.Evaluating,
+    data_file: Path,
+    model: Ensemble,
+    about: Mapping[str, Any],
+    frame: frames.Frame,
+) -> dict[str, Array]:
+    method, target = about["method"], frame.target
     events = samples.mixture(str(data_file), model.index)
-    polynomial = model.polynomial
-    coefficients = polynomial.coefficients(events["weights"], events["benchmarks"])
+    coefficients = model.polynomial.coefficients(events["weights"], events["benchmarks"])
     sample = cross_fitted.Sample(model.events(events["x"]), coefficients)
-    points = grid(settings.region, settings.resolutions)
-    arrays = cross_fitted.log_likelihoods(sample, points, settings.theta_true, settings.luminosity)
-    arrays |= cross_fitted.compare(sample, events["x"], settings.region)
-    named = samples.single_point(settings.thetas[about["method"]]["theta_1"])
+    arrays = frame.arrays(_n_expected(data_file, target))
+    for with_rate in target.rates:
+        found = cross_fitted.likelihoods(
+            sample, target.region, target.theta_true, target.luminosity, with_rate=with_rate
+        )
+        name = frames.NAMES[with_rate]
+        arrays |= frame.curve(name, found)
+        arrays |= _judged(data_file, sample, events, found, (name, frame))
+        if settings.toys["n_toys"] and frame.has_grid:
+            toys_rng = seeds.generator(about["seed"], "toys", name)
+            arrays |= _covered(settings, sample, found[0], (name, frame), toys_rng)
+    # Linear terms are those of an expansion about zero, and bins count events.
+    if True in target.rates and not target.theta_true.any():
+        arrays |= truncated.to_arrays(sample, target.luminosity)
+    arrays |= cross_fitted.compare(sample, events["x"], target.region.tolist())
+    if settings.fisher_information["bool"]:
+        theta = np.array(settings.fisher_information["theta_true"], dtype=float)
+        matrices = cross_fitted.information(sample, theta, settings.luminosity)
+        arrays |= {f"fisher/{method}": matrices[0], f"fisher_bags/{method}": matrices[1:]}
+    named = samples.single_point(settings.thetas[method]["theta_1"])
     # Joint ratios need one point to be relative to; the true one where there are several.
-    named = np.array(settings.theta_true) if named is None else named
-    reference = Events(str(data_file)).point(named)
+    reference = target.theta_true if named is None else Events(str(data_file)).point(named)
     rng = seeds.generator(about["seed"], "test points")
     rows = samples.some(len(events["x"]), settings.n_samples_test, rng)
-    low, high = np.array(settings.region).T
+    low, high = target.region.T
     some = rng.uniform(low, high, (_JOINT_POINTS, len(low)))
     return arrays | cross_fitted.joint(sample, reference, some, rows)
+
+
+def _judged(
+    data_file: Path,
+    sample: cross_fitted.Sample,
+    events: Mapping[str, Array],
+    likelihoods: Sequence[Likelihood],
+    of: tuple[str, frames.Frame],
+) -> dict[str, Array]:
+    """Return tests of the ratio, and why limits are not reliable."""
+    (name, frame), names = of, _names(data_file)
+    trained = sample.events.polynomial.region
+    case = judging.Case(frame, trained, sample.weights, names)
+
+    def gathered(points: Array, target: Target) -> evidence.Evidence:
+        judged = cross_fitted.judged(
+            sample, events["x"], names, events["benchmarks"], points, target
+        )
+        return evidence.gather(judged)
+
+    facts = judging.facts(case, likelihoods)
+    found = gathered(facts.simulation.points, frame.target)
+    reasons = reliability.findings(replace(facts, checks=found.checks))
+    if reasons:
+        supported = support.supported_luminosity(
+            case, likelihoods, lambda points, target: gathered(points, target).checks
+        )
+        reasons = [*reasons, reliability.together(supported)]
+    arrays = {f"findings/{name}": judging.lines(reasons)}
+    for kind in evidence.KINDS:
+        worst = found.worst(kind)
+        arrays[f"evidence/{name}/{kind}"] = np.array([worst.p_global, worst.change, worst.error])
+    return arrays
+
+
+def _covered(
+    settings: stages.Evaluating,
+    sample: cross_fitted.Sample,
+    likelihood: Densities,
+    of: tuple[str, frames.Frame],
+    rng: np.random.Generator,
+) -> dict[str, Array]:
+    """Return thresholds from pseudo-experiments, and coverages."""
+    (name, frame), toys = of, settings.toys
+    thresholds, coverage = covering.toys(
+        frame,
+        likelihood,
+        lambda point: settings.luminosity * sample.weights(point[None])[0],
+        toys["n_toys"],
+        [settings.theta_true, *toys["points"]],
+        rng,
+    )
+    arrays = {f"thresholds/{name}/{level}": values for level, values in thresholds.items()}
+    return arrays | {f"coverage/{name}": coverage}
+
+
+def _names(data_file: Path) -> judging.Names:
+    setup = madminer_file.read_setup(data_file)
+    return judging.Names(list(setup.parameters), setup.observables, list(setup.benchmarks))
 
 
 def _quality(
     settings: stages.Evaluating,
     data_file: Path,
-    method: Method,
     model: Estimator,
     about: Mapping[str, Any],
+    frame: frames.Frame,
 ) -> dict[str, Array]:
+    method = METHODS[about["method"]]
     thetas = settings.thetas[method.name]
     match method.kind:
         case Kind.SCORE:
@@ -160,8 +290,9 @@ def _quality(
         case Kind.RATIO:
             reference = samples.single_point(thetas["theta_1"])
         case Kind.DENSITY:
-            reference = np.array(settings.theta_true)
-    arrays = quality.compare(str(data_file), method, model, reference, settings.region)
+            reference = frame.target.theta_true
+    region = frame.target.region.tolist()
+    arrays = quality.compare(str(data_file), method, model, reference, region)
     what = samples.Draw(
         thetas, settings.n_samples_test, settings.test_split, about["partition"]["valid_split"]
     )
@@ -191,21 +322,18 @@ def _track_origin(
 
 def _track_results(
     record: tracking.Record,
+    settings: stages.Evaluating,
     data_file: Path,
     method: str,
     arrays: Mapping[str, Array],
-    analysis: Analysis,
 ) -> None:
     from steps.plots import catalogue
 
     names = list(madminer_file.read_setup(data_file).parameters)
-    kinematics = arrays["log_likelihood/kinematics"]
-    record.metrics(
-        {"n_expected": analysis.n_expected, "n_test_events": len(analysis.x)}
-        | summary.closure_numbers(arrays)
-        | summary.limit_numbers("kinematics", kinematics, analysis.points, names)
-        | summary.limit_numbers("with_rate", kinematics + analysis.rate(), analysis.points, names)
-    )
+    record.metrics(summary.expectation_numbers(arrays) | summary.closure_numbers(arrays))
+    for name in (frames.NAMES[with_rate] for with_rate in settings.include_xsec):
+        curve = summary.Curve.read([arrays], name, settings.resolutions)
+        record.metrics(summary.limit_numbers(name, curve, names))
     if f"fisher/{method}" in arrays:
         record.metrics(summary.fisher_numbers(arrays[f"fisher/{method}"], names))
     pictures = catalogue.correlation(method, [arrays])

@@ -1,8 +1,10 @@
 """Stage plotting: figures and a table of the limits of all methods."""
 
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,20 @@ import numpy as np
 import yaml
 
 from steps.arrays import Array
+from steps.inference import summary
 from steps.inference.closure import from_arrays
-from steps.inference.statistics import CONFIDENCE_LEVELS, intervals, limits, profile
-from steps.plots import catalogue, figures
+from steps.inference.frames import NAMES
+from steps.inference.statistics import CONFIDENCE_LEVELS, level, p_values
+from steps.inference.summary import Curve
+from steps.plots import catalogue
+from steps.plots.figures import Coverage, Evolution, Grid, Panel, Result, Role, colors
 from steps.settings import arguments, learning, stages
 from steps.stage import command, provenance, results
 from steps.stage.errors import InputError, SettingError
 from steps.stage.files import atomic, unpack
 
-_CONFIDENCE = {f"{level} % CL": p for level, p in CONFIDENCE_LEVELS.items()}
+_PER_FB = 1e3
+_LABELS = {confidence: f"{confidence} % CL" for confidence in CONFIDENCE_LEVELS}
 
 
 def main() -> None:
@@ -31,30 +38,37 @@ def main() -> None:
 
     settings = learning.of_stage(args, stages.Plotting)
     reference = results.read(args.reference_file)
-    runs = _by_method(settings.methods, args.result_files, reference)
-    table = _limits(settings, reference, runs)
+    _check_reference(args.reference_file, reference, settings)
+    runs = _by_method(settings, args.result_files, reference)
+    entries = list(_entries(settings, reference, runs))
     with atomic(args.output_dir / "plots") as folder:
         folder.mkdir()
-        for name, figure in _figures(settings, reference, runs, table).items():
+        for name, figure in _figures(settings, reference, runs, entries).items():
             figure.savefig(folder / f"{name}.png")
-        text = yaml.safe_dump(_summary(settings, reference, runs, table), sort_keys=False)
+        found = _summary(reference, runs, entries)
+        # Lists and tables of numbers on one line each.
+        text = yaml.safe_dump(found, sort_keys=False, default_flow_style=None, width=110)
         (folder / "limits.yml").write_text(text)
     print(text)
+    for entry in entries:
+        if not entry.curve.reliable:
+            why = " | ".join(entry.curve.findings or ())
+            print(f"warning: {entry.label} is not reliable: {why}", file=sys.stderr)
 
 
-Runs = Mapping[str, Sequence[Mapping[str, Array]]]
+Arrays = Mapping[str, Array]
+Runs = Mapping[str, Sequence[Arrays]]
 
 
-def _by_method(
-    methods: Sequence[str], files: Sequence[Path], reference: Mapping[str, Array]
-) -> Runs:
-    runs: dict[str, list[tuple[int, Mapping[str, Array]]]] = {m: [] for m in methods}
+def _by_method(settings: stages.Plotting, files: Sequence[Path], reference: Arrays) -> Runs:
+    runs: dict[str, list[tuple[int, Arrays]]] = {m: [] for m in settings.methods}
     for file in files:
         with tempfile.TemporaryDirectory() as scratch:
             unpack(file, Path(scratch))
             about = provenance.read(Path(scratch) / "training.yml")
             arrays = results.read(Path(scratch) / "results.h5")
         _check_alike(file, arrays, reference)
+        _check_complete(file, arrays, [NAMES[with_rate] for with_rate in settings.include_xsec])
         if about["method"] in runs:
             runs[about["method"]].append((about["run"], arrays))
     for method, items in runs.items():
@@ -66,107 +80,228 @@ def _by_method(
     }
 
 
-def _check_alike(file: Path, arrays: Mapping[str, Array], reference: Mapping[str, Array]) -> None:
+def _check_alike(file: Path, arrays: Arrays, reference: Arrays) -> None:
     """Refuse results of other expected data, or on another grid."""
     for name in (name for name in reference if name.startswith("expectation/")):
-        if not np.array_equal(arrays.get(name, np.array([])), reference[name]):
+        found, wanted = np.asarray(arrays.get(name, ())), np.asarray(reference[name])
+        # Sums over events may run in another order.
+        if found.shape != wanted.shape or not np.allclose(found, wanted, rtol=1e-9, atol=0):
             raise InputError(
                 f"{file}: {name.removeprefix('expectation/')} is not that of the reference file; "
                 "evaluate with the same settings and data"
             )
 
 
-def _limits(
-    settings: stages.Plotting, reference: Mapping[str, Array], runs: Runs
-) -> list[figures.Result]:
-    """Return the limits that the input file asks for; the runs of a method are averaged."""
-    shape, n_parameters = tuple(settings.resolutions), len(settings.resolutions)
-    rate = reference["log_likelihood/rate"]
-    kinematics = {"histogram": reference["log_likelihood/histogram"]}
-    for method, items in runs.items():
-        kinematics[method] = np.mean([r["log_likelihood/kinematics"] for r in items], axis=0)
-    color = figures.colors(["rate", *kinematics])
+def _check_complete(file: Path, arrays: Arrays, curves: Sequence[str]) -> None:
+    """Refuse results that lack limits that are asked for."""
+    for name in curves:
+        if f"intervals/{name}/profiled/best_fit" not in arrays:
+            raise InputError(f"{file}: no limits of {name}; make it with the same include_xsec")
 
-    def result(name: str, log_likelihood: Array, with_rate: bool) -> figures.Result:
-        found = limits(log_likelihood, n_parameters)
-        label = name if name in ("rate", "histogram") else name.upper()
-        return figures.Result(
-            label=label if with_rate else f"{label} (kinematics)",
-            p_values=found.p_values.reshape(shape),
-            best_fit=reference["expectation/grid"][found.best_fit],
-            with_rate=with_rate,
-            color=color[name],
+
+def _check_reference(file: Path, reference: Arrays, settings: stages.Plotting) -> None:
+    """Refuse a reference that was made with other settings."""
+    _check_complete(file, reference, [f"reference/{NAMES[rate]}" for rate in settings.include_xsec])
+    points = len(reference.get("log_likelihood/rate", ()))
+    if points and points != np.prod(settings.resolutions):
+        raise InputError(
+            f"{file}: limits at {points} points, not at {settings.resolutions} as the "
+            "resolutions say; make it with the same resolutions"
         )
 
-    table = [result("rate", rate, True)] if settings.plotting["rates"] else []
-    for name, log_likelihood in kinematics.items():
+
+@dataclass(frozen=True)
+class _Entry:
+    """A likelihood that is shown.
+
+    Attributes:
+        label: Its name for people.
+        source: What it is of: ``rate``, ``histogram``, ``reference`` or a method.
+        with_rate: Whether the number of events is part of it.
+        curve: What it says.
+    """
+
+    label: str
+    source: str
+    with_rate: bool
+    curve: Curve
+
+    @property
+    def role(self) -> Role:
+        others = {"rate": Role.OTHER, "histogram": Role.OTHER, "reference": Role.REFERENCE}
+        return others.get(self.source, Role.NETWORK)
+
+
+def _entries(settings: stages.Plotting, reference: Arrays, runs: Runs) -> Iterator[_Entry]:
+    """Yield the likelihoods that the input file asks for; the runs of a method are averaged."""
+    if settings.plotting["rates"]:
+        yield _Entry("rate", "rate", True, Curve.read([reference], "rate", settings.resolutions))
+    histogram, full = (
+        ", ".join(reference[f"{name}_vars"].astype(str)) for name in ("histogram", "reference")
+    )
+    sources = [
+        ("histogram", f"histogram of {histogram}", [reference], "histogram/"),
+        ("reference", f"reference ({full})", [reference], "reference/"),
+        *((method, method.upper(), items, "") for method, items in runs.items()),
+    ]
+    for source, label, items, prefix in sources:
         for with_rate in sorted(set(settings.include_xsec), reverse=True):
-            table.append(result(name, log_likelihood + with_rate * rate, with_rate))
-    return table
+            curve = Curve.read(items, prefix + NAMES[with_rate], settings.resolutions)
+            shown = label if with_rate else f"{label} (kinematics)"
+            yield _Entry(shown, source, with_rate, curve)
 
 
 def _figures(
-    settings: stages.Plotting,
-    reference: Mapping[str, Array],
-    runs: Runs,
-    table: Sequence[figures.Result],
+    settings: stages.Plotting, reference: Arrays, runs: Runs, entries: Sequence[_Entry]
 ) -> catalogue.Figures:
-    grid = reference["expectation/grid"].reshape(*settings.resolutions, -1)
-    shown = min(2, len(settings.resolutions))
-    names = [str(name) for name in reference["parameters"].astype(str)[:shown]]
-    projected = [
-        replace(r, p_values=profile(r.p_values, shown), best_fit=r.best_fit[:shown]) for r in table
-    ]
-    wanted = settings.plotting["all_methods_pvalue"].upper()
     report = catalogue.Report(
-        grid=figures.Grid(
-            axes=[np.unique(grid[..., k]) for k in range(shown)],
-            names=names,
-            theta_true=settings.theta_true,
-        ),
-        confidence=_CONFIDENCE,
-        results=projected,
-        background=next(r for r in projected if r.label.removesuffix(" (kinematics)") == wanted),
+        limits=_shown_limits(settings, reference, entries),
+        coverages=_coverages(entries),
+        confidence={label: 1 - p_value for label, p_value in CONFIDENCE_LEVELS.items()},
         runs=runs,
         closures={method: from_arrays(items) for method, items in runs.items()},
         options=settings.plotting,
+        pairs=_shown_pairs(settings, reference, entries),
     )
     return catalogue.draw(report)
 
 
-def _summary(
-    settings: stages.Plotting,
-    reference: Mapping[str, Array],
-    runs: Runs,
-    table: Sequence[figures.Result],
-) -> dict[str, Any]:
-    names = [str(name) for name in reference["parameters"].astype(str)]
-    grid = reference["expectation/grid"].reshape(*settings.resolutions, -1)
-    summary: dict[str, Any] = {
-        "theta_true": dict(zip(names, settings.theta_true, strict=True)),
-        "events_expected": round(float(reference["expectation/n_expected"]), 1),
-        "limits": {
-            result.label: {
-                "best_fit": _rounded(dict(zip(names, result.best_fit, strict=True))),
-                **{
-                    level: {
-                        name: _rounded(interval)
-                        for name, interval in zip(
-                            names, intervals(grid, result.p_values, p), strict=True
-                        )
-                    }
-                    for level, p in _CONFIDENCE.items()
-                },
+def _shown_pairs(
+    settings: stages.Plotting, reference: Arrays, entries: Sequence[_Entry]
+) -> dict[str, dict[tuple[int, int], Panel]]:
+    """Return limits of each parameter and all pairs, where there is no grid of all."""
+    made: dict[str, dict[tuple[int, int], Panel]] = {}
+    color = colors(["reference", "rate", "histogram", *settings.methods])
+    numbers = range(len(_names(reference)))
+    for with_rate, name in ((True, "pairs"), (False, "pairs_kinematics")):
+        shown = [e for e in entries if e.with_rate == with_rate and e.curve.pairs]
+        if any(entry.role is Role.NETWORK for entry in shown):
+            made[name] = {
+                pair: _panel(reference, shown, pair, color)
+                for pair in combinations_with_replacement(numbers, 2)
             }
-            for result in table
+    return made
+
+
+def _panel(
+    reference: Arrays, entries: Sequence[_Entry], pair: tuple[int, int], color: Mapping[str, str]
+) -> Panel:
+    numbers, names = list(dict.fromkeys(pair)), _names(reference)
+    surfaces = [entry.curve.of_parameters(numbers) for entry in entries]
+    grid = Grid(
+        axes=surfaces[0].axes,
+        names=[names[number] for number in numbers],
+        theta_true=reference["expectation/theta_true"][numbers].tolist(),
+        levels={
+            _LABELS[each]: level(p_value, len(numbers))
+            for each, p_value in CONFIDENCE_LEVELS.items()
         },
-        "uncertainty_of_q": {
-            method: {
-                name.removeprefix("uncertainty/"): _known(float(np.mean([r[name] for r in items])))
-                for name in ("uncertainty/kinematics", "uncertainty/with_rate")
-            }
+    )
+    results = [
+        Result(
+            label=entry.label,
+            role=entry.role,
+            with_rate=entry.with_rate,
+            color=color[entry.source],
+            q=surface.q,
+            error=surface.error,
+            p_values=p_values(surface.q, len(numbers)),
+            best_fit=entry.curve.best_fit()[numbers],
+            reliable=entry.curve.reliable,
+        )
+        for entry, surface in zip(entries, surfaces, strict=True)
+    ]
+    return Panel(grid, results)
+
+
+def _shown_limits(
+    settings: stages.Plotting, reference: Arrays, entries: Sequence[_Entry]
+) -> catalogue.Limits | None:
+    """Return limits of the first two parameters, others at their best values."""
+    surface = entries[-1].curve.surface
+    if surface is None:
+        return None
+    names, luminosity = _names(reference), float(reference["expectation/luminosity"])
+    color = colors(["reference", "rate", "histogram", *settings.methods])
+    made = {entry.label: _result(entry, color[entry.source]) for entry in entries}
+    # Those with the rate come first, and are taken if there are any.
+    networks: dict[str, _Entry] = {}
+    for entry in entries:
+        if entry.role is Role.NETWORK:
+            networks.setdefault(entry.source, entry)
+    return catalogue.Limits(
+        grid=Grid(
+            axes=surface.projected(2).axes,
+            names=names,
+            theta_true=reference["expectation/theta_true"].tolist(),
+            levels={
+                _LABELS[each]: level(p_value, len(names))
+                for each, p_value in CONFIDENCE_LEVELS.items()
+            },
+        ),
+        results=list(made.values()),
+        background=made[networks[settings.plotting["all_methods_pvalue"]].label],
+        evolutions=[
+            Evolution(made[entry.label], entry.curve.surface.intervals(luminosity))
+            for entry in networks.values()
+            if entry.curve.surface
+        ],
+        luminosity=luminosity,
+    )
+
+
+def _result(entry: _Entry, color: str) -> Result:
+    curve = entry.curve
+    assert curve.surface is not None
+    shown = curve.surface.projected(2)
+    return Result(
+        label=entry.label,
+        role=entry.role,
+        with_rate=entry.with_rate,
+        color=color,
+        q=shown.q,
+        error=shown.error,
+        p_values=p_values(shown.q, curve.n_parameters),
+        best_fit=shown.best_fit(),
+        reliable=curve.reliable,
+        thresholds={_LABELS[k]: values for k, values in curve.projected_thresholds(2).items()},
+    )
+
+
+def _coverages(entries: Sequence[_Entry]) -> list[Coverage]:
+    columns = [(edge, each) for edge in ("chi-squared", "Neyman") for each in CONFIDENCE_LEVELS]
+    made = []
+    for entry in entries:
+        if entry.curve.coverage is not None:
+            points, parts = np.split(entry.curve.coverage, [entry.curve.n_parameters], axis=1)
+            pairs = np.split(parts, len(columns), axis=1)
+            made.append(Coverage(entry.label, points, dict(zip(columns, pairs, strict=True))))
+    return made
+
+
+def _names(reference: Arrays) -> list[str]:
+    return [str(name) for name in reference["parameters"].astype(str)]
+
+
+def _summary(reference: Arrays, runs: Runs, entries: Sequence[_Entry]) -> dict[str, Any]:
+    names = _names(reference)
+    expected = {name: reference[f"expectation/{name}"] for name in ("theta_true", "region")}
+    luminosity = float(reference["expectation/luminosity"]) / _PER_FB
+    return {
+        "theta_true": _rounded(dict(zip(names, expected["theta_true"], strict=True))),
+        "luminosity_in_1/fb": luminosity,
+        "events_expected": round(float(reference["expectation/n_expected"]), 1),
+        "region": _rounded(dict(zip(names, expected["region"], strict=True))),
+        "limits": {entry.label: summary.table(entry.curve, names) for entry in entries},
+        "luminosity_supported_in_1/fb": {
+            entry.label: summary.supported_luminosity(entry.curve.surface, luminosity)
+            for entry in entries
+            if entry.role is Role.NETWORK
+        },
+        "linear_and_quadratic": {
+            method.upper(): found
             for method, items in runs.items()
-            if "uncertainty/kinematics" in items[0]
+            if (found := summary.terms(items, names))
         },
         "closure": {
             method: {
@@ -183,12 +318,6 @@ def _summary(
             if name.startswith("fisher/")
         },
     }
-    return summary
-
-
-def _known(value: float) -> float | None:
-    """A number, or none where the grid has no point at the contour."""
-    return round(value, 3) if np.isfinite(value) else None
 
 
 def _rounded(value: Any) -> Any:

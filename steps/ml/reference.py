@@ -1,16 +1,27 @@
-"""Stage reference: what the methods are compared to, and does not depend on any of them."""
+"""Stage reference: where the likelihood lives, and what methods are compared to."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from steps.arrays import Array
 from steps.events import madminer_file
-from steps.inference.analysis import Analysis
-from steps.inference.statistics import grid
-from steps.madminer.limits import Information
+from steps.inference import histograms, samples
+from steps.inference.follow import effective_events, focus, reach
+from steps.inference.frames import NAMES, Frame
+from steps.inference.histograms import Histogram
+from steps.inference.likelihood import Densities
+from steps.inference.simulation import Simulation
+from steps.inference.targets import Target
+from steps.madminer.events import Events
+from steps.madminer.information import Information
 from steps.settings import arguments, learning, stages
 from steps.stage import command, results, seeds
 from steps.stage.files import atomic
+
+_FOLDS = 4
 
 
 def main() -> None:
@@ -21,20 +32,33 @@ def main() -> None:
     args = parser.parse_args()
 
     settings = learning.of_stage(args, stages.Reference)
-    seeds.seed_globally(settings.seed, "reference")
-    analysis = Analysis(
-        str(args.data_file),
-        settings.theta_true,
-        grid(settings.region, settings.resolutions),
-        settings.luminosity,
-        settings.test_split,
-        settings.n_samples_train,
-    )
-    arrays = analysis.expectation() | {
-        "parameters": np.array(list(madminer_file.read_setup(args.data_file).parameters), "S"),
-        "log_likelihood/rate": analysis.rate(),
-        "log_likelihood/histogram": analysis.from_histogram(settings.histogram_vars),
+    target = Target.of({**vars(settings), "rates": settings.include_xsec})
+    setup = madminer_file.read_setup(args.data_file)
+    names = {
+        "histogram": settings.histogram_vars,
+        "reference": _reference_vars(settings, setup.observables),
     }
+    simulation = _simulation(settings, args.data_file)
+    columns = {
+        name: simulation.x[:, [setup.observables.index(one) for one in these]]
+        for name, these in names.items()
+    }
+    fold = seeds.generator(settings.seed, "folds").permutation(len(simulation.x)) % _FOLDS
+    filled = {name: _histogram(x, simulation, fold) for name, x in columns.items()}
+    if settings.zoom:
+        weights = simulation.weights(target.theta_true)
+        far = reach(target.luminosity * float(weights.sum()), effective_events(weights))
+        target = replace(target, region=_focus(filled["reference"], target, far))
+    frame = Frame(target, settings.resolutions)
+    curves = _curves(filled, target)
+    arrays = frame.arrays(_n_expected(args.data_file, target)) | {
+        "parameters": np.array(list(setup.parameters), "S"),
+        **{f"{name}_vars": np.array(these, "S") for name, these in names.items()},
+    }
+    report = command.progress(len(curves), "likelihoods")
+    for done, (name, likelihoods) in enumerate(curves.items(), start=1):
+        arrays |= frame.curve(name, likelihoods)
+        report(done)
     if settings.fisher_information["bool"]:
         theta = np.array(settings.fisher_information["theta_true"], dtype=float)
         information = Information(str(args.data_file), theta, settings.luminosity)
@@ -42,7 +66,66 @@ def main() -> None:
         arrays["fisher/histogram"] = information.in_histogram(settings.fisher_information)
     with atomic(args.output_dir / "reference.h5") as path:
         results.write(path, arrays)
-    print(f"{analysis.n_expected:.1f} events expected at the true point")
+    print(f"{arrays['expectation/n_expected']:.1f} events expected at the true point")
+    for name, (low, high) in zip(arrays["parameters"].astype(str), target.region, strict=True):
+        print(f"{name}: limits are searched from {low:.3g} to {high:.3g}")
+
+
+def _reference_vars(settings: stages.Reference, observables: Sequence[str]) -> Sequence[str]:
+    """Return the observables of the reference: those asked for, all if these are few enough."""
+    if settings.reference_vars:
+        return settings.reference_vars
+    return observables if len(observables) <= histograms.MOST else settings.histogram_vars
+
+
+def _n_expected(data_file: Path, target: Target) -> float:
+    (cross_section,) = Events(str(data_file)).cross_sections([target.theta_true])
+    return target.luminosity * float(cross_section)
+
+
+def _simulation(settings: stages.Reference, data_file: Path) -> Simulation:
+    rng = seeds.generator(settings.seed, "reference")
+    n = Events(str(data_file)).n
+    chosen = samples.some(n, settings.n_samples_train or n, rng)
+    events = samples.mixture(str(data_file), chosen)
+    return Simulation.of(events, np.array(settings.region), settings.n_bags, rng)
+
+
+def _histogram(x: Array, simulation: Simulation, fold: Array) -> Histogram:
+    sample = (simulation.coefficients, simulation.polynomial, fold, simulation.multiplicity)
+    return Histogram.of(x, *sample)
+
+
+def _curves(filled: Mapping[str, Histogram], target: Target) -> dict[str, list[Densities]]:
+    """Return the likelihoods of the rate alone, and of each histogram."""
+    options = (target.region, target.theta_true, target.luminosity)
+    counted = histograms.likelihoods(filled["reference"], *options, with_rate=True)
+    # One bin for all events knows their number alone.
+    curves = {
+        "rate": [
+            replace(each, counts=each.counts.sum(keepdims=True), densities=each.norm[None])
+            for each in counted
+        ]
+    }
+    for name, histogram in filled.items():
+        for with_rate in target.rates:
+            found = histograms.likelihoods(histogram, *options, with_rate=with_rate)
+            curves[f"{name}/{NAMES[with_rate]}"] = found
+    return curves
+
+
+def _focus(histogram: Histogram, target: Target, far: float) -> Array:
+    """Return where the likelihoods live."""
+    options = (target.region, target.theta_true, target.luminosity)
+    return focus(
+        [
+            histograms.likelihoods(histogram, *options, with_rate=with_rate)[0]
+            for with_rate in target.rates
+        ],
+        target.region,
+        target.theta_true,
+        far,
+    )
 
 
 if __name__ == "__main__":

@@ -5,15 +5,18 @@ import tarfile
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from steps.arrays import Array
-from steps.inference import networks, samples
+from steps.inference import cross_fitted, networks, samples
 from steps.inference.methods import METHODS, Method
+from steps.inference.morphing import exported
 from steps.inference.morphing.ensemble import Ensemble
-from steps.madminer.estimator import Estimator, Fit, Progress, Sample
+from steps.inference.targets import Target
+from steps.madminer.estimator import Estimator, Fit, Progress
 from steps.settings import arguments, learning, stages
 from steps.stage import command, provenance, seeds
 from steps.stage.errors import SettingError
@@ -39,15 +42,12 @@ def _train(args: argparse.Namespace, record: tracking.Record) -> None:
     about = provenance.read(args.sample_dir / "sample.yml")
     _check_partition(settings, about["partition"])
     method = METHODS[about["method"]]
-    form = networks.form(method, settings.estimator)
-    sample = {
-        part: samples.load(args.sample_dir, f"{method.name}_{part}")
-        for part in networks.parts(form)
-    }
-    used = settings.morphing if form == "morphing" else settings.fit
+    _check_sample(settings, method, args.sample_dir)
+    used = settings.morphing if method.cross_fits(settings.estimator) else settings.fit
     links = about.pop("tracking")
-    partition = about["partition"]
-    record.parameters(about | partition | {"estimator": form} | dict(used))
+    partition, expectation = about["partition"], about["expectation"]
+    form = method.form(settings.estimator)
+    record.parameters(about | partition | expectation | {"estimator": form} | dict(used))
     record.tags({"mlflow.runName": f"{method.name}-{about['run']}", **links})
 
     report = command.progress(used["num_epochs"], "epochs")
@@ -60,19 +60,23 @@ def _train(args: argparse.Namespace, record: tracking.Record) -> None:
     seeds.seed_globally(about["seed"], "training")
     torch.manual_seed(seeds.integer(about["seed"], "training"))
     try:
-        model, losses = _fitted(settings, method, form, sample, about["seed"], epoch)
+        model, losses = _fitted(settings, method, args.sample_dir, about, epoch)
     except ValueError as error:
         raise SettingError(f"{method.name}: {error}") from None
     best = losses[:, 1].min()
     print(f"{method.name}: validation loss {losses[0, 1]:.4f} -> {best:.4f}")
 
-    if record.on and isinstance(model, Estimator):
-        _track_model(record, method.name, model, networks.columns(method, sample["train"]))
+    if record.on:
+        network, example = _exported(method, model, args.sample_dir)
+        with tempfile.TemporaryDirectory() as scratch:
+            record.model(method.name, network, example, Path(scratch) / "model")
         links |= {"training_run_id": record.run_id, "model_id": record.model_id}
     folder = args.output_dir / "models" / method.name
     discard(folder.parent, method.name)
     folder.mkdir(parents=True, exist_ok=True)
     model.save(folder / method.name)
+    if isinstance(model, Ensemble):
+        _write_onnx(folder / f"{method.name}.onnx", model, args.sample_dir, about)
     np.save(folder / "losses.npy", losses, allow_pickle=False)
     about |= {"estimator": settings.estimator, "training": dict(used), "tracking": links}
     provenance.write(folder / "training.yml", about)
@@ -85,18 +89,26 @@ def _train(args: argparse.Namespace, record: tracking.Record) -> None:
 def _fitted(
     settings: stages.Training,
     method: Method,
-    form: str,
-    sample: Mapping[str, Sample],
-    seed: int,
+    folder: Path,
+    about: Mapping[str, Any],
     epoch: Progress,
 ) -> tuple[Estimator | Ensemble, Array]:
-    if form == "morphing":
-        events, seed = sample["events"], seeds.integer(seed, "morphing")
-        return networks.train_morphing(
-            method, events, settings.region, settings.morphing, seed, epoch
+    if method.cross_fits(settings.estimator):
+        target = Target.of(about["expectation"])
+        options = cross_fitted.options(
+            method,
+            settings.morphing,
+            about["observables"],
+            about["partition"]["test_split"],
+            seeds.integer(about["seed"], "morphing"),
         )
-    both = (sample["train"], sample["validation"])
-    return networks.train(method, settings.estimator, both, Fit(**settings.fit), epoch)
+        events = samples.load(folder, f"{method.name}_events")
+        return cross_fitted.train(events, target, options, epoch)
+    train, validation = (
+        samples.load(folder, f"{method.name}_{part}") for part in ("train", "validation")
+    )
+    fit = Fit(**settings.fit)
+    return networks.train(method, settings.estimator, (train, validation), fit, epoch)
 
 
 def _check_partition(settings: stages.Training, partition: dict[str, float]) -> None:
@@ -109,10 +121,35 @@ def _check_partition(settings: stages.Training, partition: dict[str, float]) -> 
         )
 
 
-def _track_model(record: tracking.Record, method: str, model: Estimator, columns: Array) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        example = columns[:_EXAMPLE_SIZE]
-        record.model(method, model.network(), example, Path(scratch) / "model")
+def _check_sample(settings: stages.Training, method: Method, folder: Path) -> None:
+    """Refuse a sample that was drawn for another kind of network."""
+    part = "events" if method.cross_fits(settings.estimator) else "train"
+    if not (folder / f"x_{method.name}_{part}.npy").exists():
+        raise SettingError(
+            f"estimator: {settings.estimator}, but the sample of {method.name} was drawn for "
+            "another; draw it again"
+        )
+
+
+def _write_onnx(path: Path, model: Ensemble, folder: Path, about: Mapping[str, Any]) -> None:
+    x = samples.load(folder, f"{about['method']}_events")["x"]
+    norm = model.events(x).norms()[0]
+    made = exported.export(model, norm, about["parameters"], about["observables"])
+    path.write_bytes(made.SerializeToString())
+
+
+def _exported(
+    method: Method, model: Estimator | Ensemble, folder: Path
+) -> tuple[torch.nn.Module, Array]:
+    """Return a network as a function of one matrix, and an example of that."""
+    if isinstance(model, Estimator):
+        sample = samples.load(folder, f"{method.name}_train")
+        return model.network(), networks.columns(method, sample)[:_EXAMPLE_SIZE]
+    x = samples.load(folder, f"{method.name}_events")["x"]
+    low, high = model.polynomial.region.T
+    points = np.linspace(low, high, _EXAMPLE_SIZE)
+    example = np.hstack([points, x[:_EXAMPLE_SIZE]]).astype(np.float32)
+    return exported.Network(model, model.events(x).norms()[0]), example
 
 
 if __name__ == "__main__":

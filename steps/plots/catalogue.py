@@ -1,7 +1,7 @@
 """Every plot of the workflow, by name: a new one is a function and a row of ``PLOTS``."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,28 @@ from matplotlib.figure import Figure
 
 from steps.arrays import Array
 from steps.plots import figures
-from steps.plots.figures import Comparison, Grid, Result
+from steps.plots.figures import Comparison, Coverage, Evolution, Grid, Panel, Result
 
 Arrays = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of at most three parameters.
+
+    Attributes:
+        grid: Grid of one or two of them.
+        results: Limits.
+        background: Limits whose p-values are shaded behind the others.
+        evolutions: What networks say at other luminosities.
+        luminosity: That of the analysis in 1/pb.
+    """
+
+    grid: Grid
+    results: Sequence[Result]
+    background: Result
+    evolutions: Sequence[Evolution]
+    luminosity: float
 
 
 @dataclass(frozen=True)
@@ -19,22 +38,22 @@ class Report:
     """All that plots are drawn from.
 
     Attributes:
-        grid: Grid of one or two parameters, and the true point.
-        confidence: p-value at the edge of the region of each confidence level, by its label.
-        results: Limits.
-        background: Limits whose p-values are shaded behind the others.
+        limits: Limits; None for more than three parameters.
+        coverages: How often limits hold the truth, where that was tried.
+        confidence: What it should be, by confidence level in per cent.
         runs: By method the arrays of each of its evaluations.
         closures: By method its comparisons with histograms.
         options: Section ``plotting`` of the input file.
+        pairs: Limits of each parameter and all pairs of more than three, by the name of a figure.
     """
 
-    grid: Grid
+    limits: Limits | None
+    coverages: Sequence[Coverage]
     confidence: Mapping[str, float]
-    results: Sequence[Result]
-    background: Result
     runs: Mapping[str, Sequence[Arrays]]
     closures: Mapping[str, Sequence[Comparison]]
     options: Mapping[str, Any]
+    pairs: Mapping[str, Mapping[tuple[int, int], Panel]] = field(default_factory=dict)
 
 
 Figures = dict[str, Figure]
@@ -50,17 +69,36 @@ def draw(report: Report) -> Figures:
 
 
 def _all_methods(report: Report) -> Figures:
-    label, level = next(iter(report.confidence.items()))
-    return {
-        "all_methods": figures.all_methods(
-            report.grid, report.results, report.background, {label: level}
-        )
-    }
+    if report.limits is None:
+        return {}
+    grid, results = report.limits.grid, report.limits.results
+    first = next(iter(grid.levels))
+    figure = figures.all_methods(grid, results, report.limits.background, first)
+    return {"all_methods": figure}
 
 
 def _all_methods_separate(report: Report) -> Figures:
-    figure = figures.all_methods_separate(report.grid, report.results, report.confidence)
+    if report.limits is None:
+        return {}
+    figure = figures.all_methods_separate(report.limits.grid, report.limits.results)
     return {"all_methods_separate": figure}
+
+
+def _luminosity(report: Report) -> Figures:
+    limits = report.limits
+    if limits is None:
+        return {}
+    return {"luminosity": figures.luminosity(limits.grid, limits.evolutions, limits.luminosity)}
+
+
+def _pairs(report: Report) -> Figures:
+    return {name: figures.triangle(panels) for name, panels in report.pairs.items()}
+
+
+def _coverage(report: Report) -> Figures:
+    if not report.coverages:
+        return {}
+    return {"coverage": figures.coverage(report.coverages, report.confidence)}
 
 
 def _correlations(report: Report) -> Figures:
@@ -88,6 +126,9 @@ PLOTS: tuple[tuple[str | None, Callable[[Report], Figures]], ...] = (
     ("all_methods", _all_methods),
     ("all_methods_separate", _all_methods_separate),
     ("correlations", _correlations),
+    (None, _luminosity),
+    (None, _pairs),
+    (None, _coverage),
     (None, _closures),
     (None, _losses),
 )

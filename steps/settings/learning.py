@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from steps.inference.methods import METHODS
 from steps.settings import arguments, overrides, stages, theory
 from steps.settings.document import load
 from steps.settings.parameters import Parameters
@@ -34,14 +35,17 @@ class LearningInput:
     region: Sequence[tuple[float, float]]
     resolutions: Sequence[int]
     theta_true: Sequence[float]
+    zoom: bool
     include_xsec: Sequence[bool]
     histogram_vars: Sequence[str]
+    reference_vars: Sequence[str]
     fisher_information: Mapping[str, Any]
     plotting: Mapping[str, Any]
     sampling: Mapping[str, Any]
     training: Mapping[str, Any]
     morphing: Mapping[str, Any]
     evaluating: Mapping[str, Any]
+    toys: Mapping[str, Any]
 
 
 def read(path: Path, parameters: Parameters) -> LearningInput:
@@ -84,16 +88,27 @@ def divide(spec: LearningInput, parameters: Parameters) -> list[stages.Settings]
     valid_split = spec.training.get("valid_split", spec.sampling.get("valid_split"))
     expectation: dict[str, Any] = {
         "region": [list(ends) for ends in spec.region],
-        "resolutions": spec.resolutions,
         "theta_true": spec.theta_true,
         "luminosity": spec.evaluating["luminosity"],
-        "test_split": spec.evaluating["test_split"],
+        "include_xsec": spec.include_xsec,
+    }
+    judged: dict[str, Any] = {
+        "resolutions": spec.resolutions,
         "n_samples_train": spec.evaluating["n_samples_train"],
+        "n_bags": spec.morphing["n_bags"],
         "fisher_information": spec.fisher_information,
     }
     return [
-        stages.Reference(**expectation, histogram_vars=spec.histogram_vars, seed=parameters.seed),
+        stages.Reference(
+            **expectation,
+            **judged,
+            zoom=spec.zoom,
+            histogram_vars=spec.histogram_vars,
+            reference_vars=spec.reference_vars,
+            seed=parameters.seed,
+        ),
         stages.Sampling(
+            **expectation,
             **{**spec.sampling, "valid_split": valid_split or _VALID_SPLIT},
             thetas=spec.thetas,
             estimator=spec.estimator,
@@ -101,7 +116,12 @@ def divide(spec: LearningInput, parameters: Parameters) -> list[stages.Settings]
         ),
         training(spec),
         stages.Evaluating(
-            **expectation, thetas=spec.thetas, n_samples_test=spec.evaluating["n_samples_test"]
+            **expectation,
+            **judged,
+            thetas=spec.thetas,
+            test_split=spec.evaluating["test_split"],
+            n_samples_test=spec.evaluating["n_samples_test"],
+            toys={**spec.toys, "n_toys": spec.evaluating["n_toys"]},
         ),
         stages.Plotting(
             methods=spec.methods,
@@ -134,7 +154,6 @@ def training(spec: LearningInput, more: Mapping[str, Any] | None = None) -> stag
     section = {**spec.training, **(more or {})}
     return stages.Training(
         estimator=spec.estimator,
-        region=[list(ends) for ends in spec.region],
         fit={key: section[key] for key in _OF_NETWORKS},
         morphing={**spec.morphing, **_of(more or {}, spec.morphing)},
         valid_split=section.get("valid_split"),
@@ -165,6 +184,7 @@ def _structured(path: Path, content: Mapping[str, Any]) -> LearningInput:
                     f"({', '.join(methods)})"
                 )
     variables = content["histogram_vars"]
+    variables = [variables] if isinstance(variables, str) else variables
     return LearningInput(
         path=path,
         estimator=content["estimator"],
@@ -173,14 +193,17 @@ def _structured(path: Path, content: Mapping[str, Any]) -> LearningInput:
         region=_region(path, limits),
         resolutions=limits["resolutions"],
         theta_true=[float(v) for v in limits["theta_true"]],
+        zoom=limits["zoom"],
         include_xsec=content["include_xsec"],
-        histogram_vars=[variables] if isinstance(variables, str) else variables,
+        histogram_vars=variables,
+        reference_vars=content.get("reference_vars", []),
         fisher_information=content["fisher_information"],
         plotting={"all_methods_pvalue": methods[0], "correlations_methods": methods} | plotting,
         sampling=content["sampling"],
         training=content["training"],
         morphing=content["morphing"],
         evaluating=content["evaluating"],
+        toys=content["toys"],
     )
 
 
@@ -203,6 +226,12 @@ def _region(path: Path, limits: Mapping[str, Any]) -> list[tuple[float, float]]:
         if not low < high:
             raise InputError(
                 f"{path}: asymptotic_limits: region: {name}: min {low} is not below max {high}"
+            )
+    for name, (low, high), true in zip(axes, region, limits["theta_true"], strict=True):
+        if not low <= true <= high:
+            raise InputError(
+                f"{path}: asymptotic_limits: theta_true: {true} of {name} is outside its region "
+                f"from {low} to {high}; widen the region"
             )
     return region
 
@@ -264,6 +293,10 @@ def _known_observables(key: str, names: Sequence[str], of: Theory) -> None:
 def _check_names(spec: LearningInput, of: Theory) -> None:
     _same_number("asymptotic_limits: region", len(spec.region), of)
     _known_observables("histogram_vars", spec.histogram_vars, of)
+    _known_observables("reference_vars", spec.reference_vars, of)
+    for point in spec.toys["points"]:
+        _same_number("toys: points", len(point), of)
+    _known_observables("morphing: kinds", list(spec.morphing["kinds"]), of)
     fisher = spec.fisher_information
     if not fisher["bool"]:
         return
@@ -274,13 +307,29 @@ def _check_names(spec: LearningInput, of: Theory) -> None:
     _same_number("fisher_information: theta_true", len(fisher["theta_true"]), of)
 
 
+# Parameters of which a whole grid of limits can be made, which networks of MadMiner need.
+_MOST_GRID = 3
+
+
 def _check_estimator(spec: LearningInput, of: Theory) -> None:
+    ours = [m for m in spec.methods if METHODS[m].cross_fits(spec.estimator)]
+    if ours and spec.sampling["nuisance_flag"]:
+        raise SettingError(
+            f"nuisance_flag: 1, but networks of estimator: {spec.estimator} have no nuisance "
+            "parameters; use parameterized, or 0"
+        )
+    others = [m for m in spec.methods if m not in ours]
+    if others and len(of.parameters) > _MOST_GRID:
+        raise SettingError(
+            f"methods: {', '.join(others)}: limits need a grid, for which {len(of.parameters)} "
+            "parameters are too many; use alice or alices with estimator: morphing"
+        )
     if spec.estimator != "quadratic":
         return
     if len(of.parameters) > 1:
         raise SettingError(
             f"estimator: quadratic works for one parameter, the theory has "
-            f"{len(of.parameters)}; use parameterized"
+            f"{len(of.parameters)}; use morphing"
         )
     for method, thetas in spec.thetas.items():
         reference = thetas.get("theta_1", {}).get("sampling_arg")
@@ -289,7 +338,7 @@ def _check_estimator(spec: LearningInput, of: Theory) -> None:
         if "theta_1" in thetas and any(values.values()):
             raise SettingError(
                 f"{method}: theta_1: a quadratic estimator compares to the "
-                "benchmark with all parameters zero; name that one or use parameterized"
+                "benchmark with all parameters zero; name that one or use morphing"
             )
 
 

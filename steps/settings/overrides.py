@@ -25,7 +25,8 @@ def parse(argument: str, text: str) -> dict[str, Any]:
 
     Args:
         argument: Workflow parameter that the text is the value of, one of ``SECTIONS``.
-        text: ``key=value`` pairs, separated by spaces; lists joined by commas.
+        text: ``key=value`` pairs, separated by spaces; lists joined by commas. ``key=`` leaves the
+            key as it is.
 
     Raises:
         InputError: A key is not known, or a value not of its kind and range.
@@ -35,6 +36,8 @@ def parse(argument: str, text: str) -> dict[str, Any]:
     for item in [] if text.strip() in _NOTHING else text.split():
         key, _, value = item.partition("=")
         key = _OLDER_NAMES.get(key, key)
+        if not value and key in known and "=" in item:
+            continue  # an entry point of an MLflow project whose parameter is not given
         if key not in known:
             raise InputError(
                 f"{argument}: '{item}' is not key=value with a key out of "

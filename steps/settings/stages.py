@@ -67,7 +67,34 @@ class Combine(Settings):
 
 
 @dataclass(frozen=True)
-class Sampling(Settings):
+class Expectation(Settings):
+    """The expected data, and where limits are set; ``luminosity`` in 1/pb.
+
+    ``include_xsec`` says whether limits are with the number of events, without, or both.
+    """
+
+    region: Sequence[Sequence[float]]
+    theta_true: Sequence[float]
+    luminosity: float
+    include_xsec: Sequence[bool]
+
+
+@dataclass(frozen=True)
+class Reference(Expectation):
+    """Of stage reference; ``n_samples_train`` events fill histograms, 0 for all."""
+
+    resolutions: Sequence[int]
+    zoom: bool
+    histogram_vars: Sequence[str]
+    reference_vars: Sequence[str]
+    n_samples_train: int
+    n_bags: int
+    fisher_information: Section
+    seed: int
+
+
+@dataclass(frozen=True)
+class Sampling(Expectation):
     """Of stage sampling; ``thetas`` are the blocks ``theta_0`` and ``theta_1`` by method."""
 
     thetas: Mapping[str, Mapping[str, Section]]
@@ -85,39 +112,23 @@ class Training(Settings):
     """Of stage training; ``valid_split`` is None where that of the sample is as good as any."""
 
     estimator: str
-    region: Sequence[Sequence[float]]
     fit: Section
     morphing: Section
     valid_split: float | None
 
 
 @dataclass(frozen=True)
-class Expectation(Settings):
-    """What stages reference and evaluating share: the expected data, and where limits are set."""
-
-    region: Sequence[Sequence[float]]
-    resolutions: Sequence[int]
-    theta_true: Sequence[float]
-    luminosity: float
-    test_split: float
-    n_samples_train: int
-    fisher_information: Section
-
-
-@dataclass(frozen=True)
-class Reference(Expectation):
-    """Of stage reference."""
-
-    histogram_vars: Sequence[str]
-    seed: int
-
-
-@dataclass(frozen=True)
 class Evaluating(Expectation):
     """Of stage evaluating."""
 
+    resolutions: Sequence[int]
     thetas: Mapping[str, Mapping[str, Section]]
+    test_split: float
+    n_samples_train: int
     n_samples_test: int
+    n_bags: int
+    toys: Section
+    fisher_information: Section
 
 
 @dataclass(frozen=True)

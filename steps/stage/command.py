@@ -19,6 +19,11 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return result
 
 
+def optional_path(text: str) -> Path | None:
+    """Return a path, or None for the empty text of a parameter that is not given."""
+    return Path(text) if text else None
+
+
 def run(main: Callable[[], None], half: str = "") -> None:
     """Run a stage; end with status 1 and one line where the user's input is at fault.
 

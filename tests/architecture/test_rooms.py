@@ -92,6 +92,8 @@ def external(path: Path) -> set[str]:
         ("pylhe", {"steps.events.lhe", "scripts.validate"}),
         ("pyhepmc", {"steps.events.hepmc"}),
         ("uproot", {"steps.events.delphes_file"}),
+        ("iminuit", {"steps.inference.intervals"}),
+        ("onnx", {"steps.inference.morphing.exported"}),
         ("jsonschema", {"steps.settings.document", "steps.settings.overrides"}),
     ],
 )

@@ -53,9 +53,17 @@ class Chain:
             },
             "histogram_vars": "x0",
             "training": {"hidden_layers": [10]},
+            "morphing": {"hidden_layers": [16], "n_bags": 2},
         }
         content |= {method: blocks(method, k) for method in methods} | changes
+        # Pseudo-experiments would take most of the time.
+        content["evaluating"] = {"n_toys": 0, **content.get("evaluating", {})}
         (self.folder / "input.yml").write_text(yaml.safe_dump(content))
+
+    @property
+    def reference(self) -> Path:
+        """What stage reference wrote."""
+        return self.folder / "reference" / "reference.h5"
 
     def stage(self, name: str, output: str, *options: object) -> Sequence[object]:
         """Return the command line of a stage."""
@@ -67,23 +75,25 @@ class Chain:
         """Return the command lines of all stages, tiny."""
         methods = yaml.safe_load((self.folder / "input.yml").read_text())["methods"]
         data = ("--data-file", self.toy.path, "--overrides")
+        calls, files = [self.stage("reference", "reference", *data)], []
+        data = ("--reference-file", self.reference, *data)
         sampling = f"n_samples_train=1000 n_sampling_runs={n_runs}"
-        evaluation = (*data, "n_samples_test=500")
-        calls, files = [self.stage("sampling", "sampling", *data, sampling)], []
+        calls.append(self.stage("sampling", "sampling", *data, sampling))
         for method, k in product(methods, range(n_runs)):
-            sample = self.folder / "sampling" / "data" / f"Samples_{method}_{k}"
             trained, evaluated = f"training_{method}_{k}", f"evaluating_{method}_{k}"
-            model = self.folder / trained / "Model.tar.gz"
-            options = ("--sample-dir", sample, "--overrides", "num_epochs=2")
-            calls.append(self.stage("training", trained, *options))
-            calls.append(self.stage("evaluating", evaluated, "--model-file", model, *evaluation))
+            sample = ("--sample-dir", self.sample(method, k), "--overrides", "num_epochs=2")
+            model = ("--model-file", self.folder / trained / "Model.tar.gz")
+            calls.append(self.stage("training", trained, *sample))
+            calls.append(self.stage("evaluating", evaluated, *model, *data, "n_samples_test=500"))
             files.append(self.folder / evaluated / f"Results_{method}.tar.gz")
         if plots:
-            calls.append(self.stage("reference", "reference", *evaluation))
-            reference = self.folder / "reference" / "reference.h5"
-            options = ("--result-files", *files, "--reference-file", reference)
+            options = ("--result-files", *files, "--reference-file", self.reference)
             calls.append(self.stage("plotting", "plotting", *options))
         return calls
+
+    def sample(self, method: str, run: int = 0) -> Path:
+        """Return the folder of the sample of a method and run."""
+        return self.folder / "sampling" / "data" / f"Samples_{method}_{run}"
 
     def run(self, n_runs=1, plots=True) -> Path:
         """Run all stages; return the folder of the results."""

@@ -3,20 +3,27 @@
 import json
 import tarfile
 
+import h5py
 import numpy as np
 import pytest
+import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.chains import Chain
-from inference.toys import made
+from inference.toys import Toy, made, quadrature
 from steps.inference import cross_fitted, samples
 from steps.inference.morphing.ensemble import Ensemble
 from steps.inference.morphing.features import Features, kind
-from steps.inference.morphing.fit import Options, fit
+from steps.inference.morphing.fit import Options, _clip, fit
+from steps.inference.morphing.loss import Loss, Targets
+from steps.inference.morphing.networks import Stack
 from steps.inference.morphing.polynomial import FormError, Polynomial, monomials
+from steps.inference.statistics import grid
 from steps.madminer.events import Events
+from steps.madminer.information import Information
+from steps.stage import results
 
 REGION = np.array([[-1.0, 1.0], [-1.0, 1.0]])
 QUADRATIC = np.array([[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [2, 0]])
@@ -69,16 +76,20 @@ def test_quartic_weights_are_squares_of_quadratic_amplitudes():
     "powers", [[[0], [1]], [[0], [1], [2], [3]], [[0, 0], [1, 0], [2, 0], [1, 1]]]
 )
 def test_weights_that_are_no_squares_are_refused_in_one_line(powers):
+    polynomial = Polynomial.of(np.array(powers), [[-1, 1]] * len(powers[0]))
     with pytest.raises(FormError, match="use estimator: parameterized") as error:
-        Polynomial.of(np.array(powers), [[-1, 1]] * len(powers[0]))
+        polynomial.check_form(np.ones((5, 3)))
     assert "\n" not in str(error.value)
 
 
 def test_weights_that_are_negative_or_no_polynomials_are_refused():
     weights, points = squares(np.random.default_rng(3), 50)
     polynomial = Polynomial.of(QUADRATIC, REGION)
+    polynomial.check_form(weights)
+    # Rounding is forgiven.
+    polynomial.check_form(np.vstack([weights, np.full((1, 9), -1e-12)]))
     with pytest.raises(FormError, match="negative"):
-        polynomial.coefficients(weights - 2 * weights.mean(), points)
+        polynomial.check_form(weights - 2 * weights.mean())
     with pytest.raises(FormError, match="no polynomials"):
         polynomial.coefficients(weights**2, points)
     with pytest.raises(FormError, match="5 benchmarks do not fix 6"):
@@ -102,6 +113,64 @@ def test_features_have_unit_width_and_no_cut():
     np.testing.assert_allclose(features(x).std(axis=0), 1, rtol=1e-4)
     left, right = features(np.array([[-np.pi + 1e-6, 50.0], [np.pi - 1e-6, 50.0]]))
     np.testing.assert_allclose(left, right, atol=1e-4)
+
+
+# ------------------------------------------------------------------ the loss
+def targets(rng, polynomial, n_networks, n):
+    weights, points = squares(rng, n_networks * n)
+    coefficients = polynomial.coefficients(weights, points).reshape(n_networks, n, -1)
+    coefficients = torch.as_tensor(coefficients, dtype=torch.float32)
+    return Targets(coefficients, coefficients.mean(1))
+
+
+def entries(rng, n_networks, n):
+    drawn = 0.2 * rng.normal(size=(n_networks, n, 6)) + [1, 0, 1, 0, 0, 1]
+    return torch.tensor(drawn, dtype=torch.float32, requires_grad=True)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+def test_the_derivative_of_the_loss_is_that_of_automatic_differentiation(alpha):
+    rng = np.random.default_rng(5)
+    polynomial = Polynomial.of(QUADRATIC, REGION)
+    loss, made_ = Loss(polynomial, alpha), entries(rng, 2, 40)
+    at, learnt = loss.random_points(8), targets(rng, polynomial, 2, 40)
+    loss(made_, learnt, at).sum().backward()
+    closed = loss.derivative(made_.detach(), learnt, at)
+    np.testing.assert_allclose(closed, made_.grad, rtol=1e-3, atol=1e-5 * closed.abs().max())
+
+
+def test_the_loss_is_that_of_its_formula():
+    """At one point and with matrices: (rho + 1) log(1 + rho') - rho log rho', and the scores."""
+    rng = np.random.default_rng(6)
+    polynomial = Polynomial.of(QUADRATIC, REGION)
+    alices, alice = Loss(polynomial, 0.5), Loss(polynomial, 0.0)
+    made_, learnt, at = entries(rng, 1, 30), targets(rng, polynomial, 1, 30), alice.random_points(1)
+    lower = np.zeros((30, 3, 3))
+    lower[:, *np.tril_indices(3)] = made_.detach()[0]
+    density = polynomial.of_matrices(lower @ lower.transpose(0, 2, 1))
+    exact = learnt.coefficients[0].numpy()
+    p, slopes = at.values[0].numpy(), at.gradients[:, 0].numpy()
+    mean = exact.mean(axis=0) @ p
+    rho, estimate = exact @ p / mean, density @ p / mean
+    entropy = (rho + 1) * np.log(1 + estimate) - rho * np.log(estimate)
+    estimated = (density @ slopes.T) / (density @ p)[:, None]
+    errors = estimated - (exact @ slopes.T) / (exact @ p)[:, None]
+    score = rho * (errors**2).sum(axis=1)
+    with torch.no_grad():
+        told = [float(loss(made_, learnt, at)) for loss in (alice, alices)]
+    assert told == pytest.approx([entropy.mean(), (entropy + score / 2).mean()], rel=1e-4)
+
+
+def test_joined_stacks_give_what_each_gives_and_copies_are_their_own():
+    torch.manual_seed(1)
+    one, two = Stack(2, 3, [8], np.eye(3)), Stack(1, 3, [8], np.eye(3))
+    x = torch.randn(3, 5, 3)
+    joined = Stack.joined([one, two])(x)
+    assert torch.equal(joined, torch.cat([one(x[:2]), two(x[2:])]))
+    copy = one.copy()
+    with torch.no_grad():
+        copy.weights[0].zero_()
+    assert not torch.equal(copy(x[:2]), one(x[:2]))
 
 
 # ------------------------------------------------------------------ the estimator
@@ -179,32 +248,86 @@ def test_no_event_is_judged_by_a_network_that_saw_it(events, trained):
     changed = ensemble.fold == 0
     x[changed] += 1.0
     other = ensemble.events(x)
-    same = np.isclose(other.matrices[0], sample.events.matrices[0]).all(axis=(1, 2))
+    same = np.isclose(other.densities[0], sample.events.densities[0]).all(axis=1)
     np.testing.assert_array_equal(same, ~changed)
 
 
-def test_likelihood_is_greatest_at_the_truth_and_knows_its_spread(toy, trained):
+@pytest.mark.parametrize("truth", [(0.0, 0.0), (0.5, -0.25)])
+@pytest.mark.parametrize("with_rate", [True, False])
+def test_likelihood_is_that_of_the_closed_form_within_its_spread(toy, trained, truth, with_rate):
+    """Against sums over the toy's own events of the exact ratio; greatest at the truth."""
     _, _, sample = trained
     axis = np.linspace(-1, 1, 9)
-    points = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
-    for truth in ([0.0, 0.0], [0.5, -0.25]):
-        made_ = cross_fitted.log_likelihoods(sample, points, truth, 30.0)
-        rate = 30.0 * toy.cross_section(truth)
-        exact = [rate * np.log(toy.cross_section(p)) - 30.0 * toy.cross_section(p) for p in points]
-        total = made_["log_likelihood/kinematics"] + exact
-        np.testing.assert_allclose(points[total.argmax()], truth, atol=0.26)
-        assert made_["bags/kinematics"].shape == (OPTIONS.n_bags, 81)
-        assert 0 < made_["uncertainty/kinematics"] < 1
-        assert 0 < made_["uncertainty/with_rate"] < 1
+    points, luminosity = grid([(-1, 1)] * 2, [9, 9]), 30.0
+    nominal, *bags = cross_fitted.likelihoods(
+        sample, REGION, np.array(truth), luminosity, with_rate=with_rate
+    )
+    assert len(bags) == OPTIONS.n_bags
+    values = np.array([likelihood(points) for likelihood in (nominal, *bags)])
+    q = 2 * (values.max(axis=1, keepdims=True) - values)
+    x, n = quadrature(toy)
+    ratios = np.stack([toy.log_ratio(x, point) for point in [*points, truth]])
+    density = n * np.exp(ratios[-1])
+    sigma = np.array([toy.cross_section(point) for point in [*points, truth]])
+    expected = luminosity * sigma[-1]
+    exact = expected * ratios[:-1] @ (density / density.sum())
+    if with_rate:
+        exact += expected * np.log(sigma[:-1]) - luminosity * sigma[:-1]
+    exact = 2 * (exact.max() - exact)
+    near = exact < 6
+    np.testing.assert_allclose(q[0][near], exact[near], atol=0.5, rtol=0.15)
+    np.testing.assert_allclose(points[q[0].argmin()], truth, atol=axis[1] - axis[0] + 1e-9)
+    spread = q[1:].std(axis=0, ddof=1)[near]
+    assert 0 < spread.max() < 1
 
 
-def test_nothing_of_the_size_of_points_times_events_is_needed(trained, monkeypatch):
+def test_scores_are_those_of_the_closed_form(toy, events, trained):
+    """At any point: the gradient of the exact log ratio."""
     _, _, sample = trained
-    shares = sample.weights(np.zeros((1, 2)))[0]
-    whole = sample.events.expected(POINTS, shares)
-    monkeypatch.setattr("steps.inference.morphing.ensemble._MOST_NUMBERS", 1000)
-    np.testing.assert_allclose(sample.events.expected(POINTS, shares), whole)
-    np.testing.assert_allclose(sample.events.log_ratio(POINTS) @ shares, whole)
+    for point in (np.zeros(2), np.array([0.5, -0.25])):
+        exact = toy.score(events["x"], point)
+        found, shares = sample.events.score(point), sample.weights(point[None])[0]
+        for ours, theirs in zip(found.T, exact.T, strict=True):
+            error = np.sqrt(np.average((ours - theirs) ** 2, weights=shares))
+            assert error < 0.25 * theirs.std()
+
+
+def test_scores_are_gradients_of_the_ratio(trained):
+    _, _, sample = trained
+    point, step = np.array([0.3, -0.2]), 1e-4
+    for bag in range(1 + OPTIONS.n_bags):
+        ends = np.array([point + sign * step * axis for axis in np.eye(2) for sign in (1, -1)])
+        up_0, down_0, up_1, down_1 = sample.events.log_ratio(ends, bag)
+        numerical = np.stack([up_0 - down_0, up_1 - down_1], axis=-1) / (2 * step)
+        # Densities are of single precision.
+        np.testing.assert_allclose(sample.events.score(point, bag), numerical, rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("point", [(0.0, 0.0), (0.4, 0.3)])
+def test_fisher_information_is_that_of_the_closed_form(toy, trained, point):
+    """Of the shapes by quadrature of the exact score, of the rate by its polynomial."""
+    _, _, sample = trained
+    luminosity, theta, step = 30.0, np.array(point), 1e-5
+    x, n = quadrature(toy)
+    density = n * np.exp(toy.log_ratio(x, theta))
+    score = toy.score(x, theta)
+    sigma = toy.cross_section(theta)
+    slope = np.array(
+        [
+            (toy.cross_section(theta + axis) - toy.cross_section(theta - axis)) / (2 * step)
+            for axis in step * np.eye(2)
+        ]
+    )
+    shapes = sigma * (score * density[:, None]).T @ score / density.sum()
+    exact = luminosity * (shapes + np.outer(slope, slope) / sigma)
+    found = cross_fitted.information(sample, theta, luminosity)
+    assert found.shape == (1 + OPTIONS.n_bags, 2, 2)
+    scale = np.sqrt(np.outer(np.diag(exact), np.diag(exact)))
+    np.testing.assert_allclose(found / scale, np.array([exact / scale] * len(found)), atol=0.08)
+    # As MadMiner has the rate's part.
+    theirs = Information(toy.path, theta, luminosity).in_rate()
+    ours = luminosity * np.outer(slope, slope) / sigma
+    np.testing.assert_allclose(ours, theirs, atol=0.05 * np.abs(theirs).max())
 
 
 def test_networks_survive_their_files_without_pickle(events, trained, tmp_path):
@@ -213,7 +336,7 @@ def test_networks_survive_their_files_without_pickle(events, trained, tmp_path):
     assert {p.suffix for p in tmp_path.iterdir()} == {".npz", ".json"}
     json.loads((tmp_path / "alices.json").read_text())
     again = Ensemble.load(tmp_path / "alices").events(events["x"])
-    np.testing.assert_array_equal(again.matrices, sample.events.matrices)
+    np.testing.assert_array_equal(again.densities, sample.events.densities)
 
 
 def test_same_seed_same_networks(events):
@@ -223,6 +346,38 @@ def test_same_seed_same_networks(events):
     one, two = (fit(events["x"], coefficients, polynomial, short)[0] for _ in range(2))
     for name, value in one.stack.arrays().items():
         np.testing.assert_array_equal(value, two.stack.arrays()[name])
+
+
+def test_training_ends_where_events_not_seen_no_longer_like_it(events):
+    """Of 300 events the networks soon learn by heart; those of the best epoch are kept."""
+    few = slice(0, 300)
+    polynomial = Polynomial.of(events["exponents"], REGION)
+    coefficients = polynomial.coefficients(events["weights"][few], events["benchmarks"])
+    options = Options(**{**vars(OPTIONS), "num_epochs": 30, "n_bags": 0})
+    calls = []
+    x = np.hstack([events["x"][few], np.random.default_rng(1).normal(size=(300, 6))])
+    ensemble, losses = fit(x, coefficients, polynomial, options, lambda *told: calls.append(told))
+    assert len(losses) < 30
+    assert losses[:, 1].argmin() == len(losses) - 1 - 15
+    np.testing.assert_array_equal(np.array(calls)[:, 1:], losses)
+    assert len(ensemble.stack.weights[0]) == options.n_folds
+
+
+def test_bags_are_trained_on_their_own_events(events, trained):
+    """Each bag's networks are the nominal ones that went on: others, but not far."""
+    ensemble, _, _ = trained
+    first = ensemble.stack.arrays()["weights.0"].reshape(1 + OPTIONS.n_bags, -1)
+    distance = np.linalg.norm(first[1:] - first[0], axis=1) / np.linalg.norm(first[0])
+    assert (distance > 1e-3).all()
+    assert (distance < 0.5).all()
+
+
+def test_a_network_with_a_long_gradient_is_held_back_and_no_other():
+    short, long = 0.1 * torch.ones(1, 2, 2), 100 * torch.ones(1, 2, 2)
+    gradient, bias = torch.cat([short, long]), torch.zeros(2, 1, 2)
+    _clip([gradient, None, bias])
+    assert torch.equal(gradient[:1], short)
+    np.testing.assert_allclose(gradient[1].norm(), 1.0, rtol=1e-6)
 
 
 @settings(max_examples=20, deadline=None)
@@ -235,29 +390,111 @@ def test_forms_are_never_negative(seed, p):
 
 
 # ------------------------------------------------------------------ through the stages
-def test_stages_make_limits_with_their_uncertainty(toy, tmp_path):
-    chain = Chain(toy, tmp_path)
-    small = {"n_folds": 2, "n_bags": 3, "hidden_layers": [16], "batch_size": 100}
+@pytest.fixture(scope="module")
+def stages(toy, tmp_path_factory):
+    """All stages but plotting: two methods, a fifth of the events in each fold."""
+    chain = Chain(toy, tmp_path_factory.mktemp("stages"))
     chain.write_input(
         ["alices", "sally"],
         estimator="morphing",
-        morphing=small,
+        morphing={"n_bags": 3, "hidden_layers": [16], "batch_size": 100},
         evaluating={"luminosity": 20.0},
+        fisher_information={
+            "bool": True,
+            "observable": "x0",
+            "histogram_bins": [-3.0, -1.0, 1.0, 3.0],
+            "theta_true": [0.0, 0.0],
+        },
     )
-    folder = chain.run()
-    table = yaml.safe_load((folder / "plotting/plots/limits.yml").read_text())
-    assert set(table["uncertainty_of_q"]) == {"alices"}
-    assert table["uncertainty_of_q"]["alices"]["with_rate"] > 0
-    assert len(table["closure"]["alices"]["slope"]) == 5
-    # Another method has the estimator that it can have.
+    return chain, chain.run(plots=False)
+
+
+def test_stages_make_limits_with_their_uncertainty(stages):
+    _, folder = stages
+    arrays = results.read(folder / "evaluating_alices_0/results.h5")
+    for name in ("kinematics", "with_rate"):
+        assert arrays[f"log_likelihood/{name}"].shape == (35,)
+        assert arrays[f"uncertainty/{name}"].shape == (35,)
+        assert arrays[f"uncertainty/{name}"].max() > 0
+        assert [key for key in arrays if key.startswith(f"intervals/{name}/")]
+    assert arrays["closure/slope"].shape == (5,)
+    assert arrays["fisher/alices"].shape == (2, 2)
+    assert arrays["fisher_bags/alices"].shape == (3, 2, 2)
+    reference = results.read(folder / "reference/reference.h5")
+    for name in (name for name in reference if name.startswith("expectation/")):
+        # Of a thousand events their number is known to a few per cent.
+        rtol = 0.05 if name == "expectation/n_expected" else 0.0
+        np.testing.assert_allclose(arrays[name], reference[name], rtol=rtol)
+
+
+def test_stages_give_each_method_the_estimator_that_it_can_have(stages):
+    _, folder = stages
     with tarfile.open(folder / "evaluating_sally_0/Results_sally.tar.gz") as archive:
         assert "models/sally/sally_settings.json" in archive.getnames()
     with tarfile.open(folder / "evaluating_alices_0/Results_alices.tar.gz") as archive:
         names = set(archive.getnames())
-    assert {"models/alices/alices.npz", "models/alices/alices.json"} <= names
-    sample = folder / "sampling/data/Samples_alices_0"
-    assert {p.name for p in sample.glob("*.npy")} == {
+    ends = ("npz", "json", "onnx")
+    assert {f"models/alices/alices.{end}" for end in ends} <= names
+
+
+def test_stages_train_on_events_as_they_are(stages):
+    chain, _ = stages
+    assert {p.name for p in chain.sample("alices").glob("*.npy")} == {
         f"{name}_alices_events.npy" for name in ("index", "x", "weights", "benchmarks", "exponents")
     }
-    # n_samples_train of the chain: as many events are used.
-    assert len(np.load(sample / "x_alices_events.npy")) == 1000
+    about = yaml.safe_load((chain.sample("alices") / "sample.yml").read_text())
+    assert about["parameters"] == ["t0", "t1"]
+    assert about["observables"] == ["x0", "x1"]
+    region = results.read(chain.reference)["expectation/region"]
+    assert about["expectation"] == {
+        "region": region.tolist(),
+        "theta_true": [0.0, 0.0],
+        "luminosity": 20.0,
+        "rates": [True, False],
+    }
+    assert about["n_events"] == 1000
+
+
+def test_four_parameters_need_no_grid(tmp_path):
+    """The toy's two, and two that nothing depends on: their intervals reach the edges."""
+    toy = Toy(2).write(tmp_path, 2000)
+    with h5py.File(toy.path, "a") as file:
+        for name, values in list(file["parameters"].items()):
+            _exchange(file, f"parameters/{name}", np.concatenate([values[()]] * 2))
+        _exchange(file, "parameters/names", np.array([b"t0", b"t1", b"t2", b"t3"]))
+        for name in ("benchmarks/values", "morphing/components"):
+            values = file[name][()]
+            _exchange(file, name, np.hstack([values, 0 * values]))
+    chain = Chain(toy, tmp_path)
+    prior = {"prior_shape": "flat", "prior_param_0": -1.0, "prior_param_1": 1.0}
+    chain.write_input(
+        ["alices"],
+        asymptotic_limits={
+            "region": {f"theta_{k}": {"min": -1.0, "max": 1.0} for k in range(4)},
+            "resolutions": [3] * 4,
+            "theta_true": [0.0] * 4,
+        },
+        morphing={"n_bags": 0, "hidden_layers": [16]},
+        evaluating={"luminosity": 20.0},
+        include_xsec=[True],
+        alices={
+            "theta_0": {
+                "sampling_method": "random_morphing_points",
+                "sampling_number": 5,
+                "prior": [{f"parameter_{k}": prior} for k in range(4)],
+            },
+            "theta_1": {"sampling_method": "benchmark", "sampling_arg": "sm"},
+        },
+    )
+    folder = chain.run()
+    table = yaml.safe_load((folder / "plotting/plots/limits.yml").read_text())
+    intervals = table["limits"]["ALICES"]["intervals"]
+    assert list(intervals) == ["t0", "t1", "t2", "t3"]
+    for name in ("t2", "t3"):
+        (piece,) = intervals[name]["others profiled"]["68 % CL"]
+        assert (piece["low"], piece["high"]) == (-1, 1)
+
+
+def _exchange(file, name, values):
+    del file[name]
+    file[name] = values

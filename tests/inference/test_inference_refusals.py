@@ -2,6 +2,8 @@
 
 import shutil
 
+import h5py
+import numpy as np
 import pytest
 import yaml
 
@@ -95,7 +97,7 @@ def training(run, sample, *options):
 
 
 def sample_of(run):
-    return run.folder / "sampling" / "data" / "Samples_carl_0"
+    return run.sample("carl")
 
 
 def test_another_share_of_validation(carl, refused):
@@ -143,16 +145,23 @@ def test_a_sample_that_no_stage_made(carl, refused, tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
-    [("luminosity=500", "luminosity"), ("test_split=0.1", "n_events")],
+    ("change", "told"),
+    [
+        ({"evaluating": {"luminosity": 5.0}}, ["luminosity", "grid"]),
+        ({"asymptotic_limits": {"zoom": False}}, ["grid"]),
+    ],
 )
-def test_a_reference_of_other_data(carl, line, refused, override, told):
-    data = ("--data-file", line.path, "--overrides", override)
-    call(carl.stage("reference", "other", *data))
+def test_a_reference_of_other_data(carl, line, refused, tmp_path, change, told):
+    content = yaml.safe_load((carl.folder / "input.yml").read_text())
+    for section, values in change.items():
+        content[section] = content.get(section, {}) | values
+    (tmp_path / "input.yml").write_text(yaml.safe_dump(content))
+    argv = carl.stage("reference", "other", "--data-file", line.path)
+    call([tmp_path / "input.yml" if word == carl.folder / "input.yml" else word for word in argv])
     files = ("--result-files", carl.folder / "evaluating_carl_0" / "Results_carl.tar.gz")
     reference = ("--reference-file", carl.folder / "other" / "reference.h5")
     error = refused(carl.stage("plotting", "plotted", *files, *reference))
-    assert f"{told} is not that of the reference file" in error
+    assert any(f"{name} is not that of the reference file" in error for name in told)
     assert "evaluate with the same settings and data" in error
 
 
@@ -166,3 +175,123 @@ def test_a_method_without_results(carl, line, refused):
     argv = carl.stage("plotting", "plotted", *files, *reference)
     argv = [other if word == carl.folder / "input.yml" else word for word in argv]
     assert "methods: no results of alice; evaluate it, or leave it out" in refused(argv)
+
+
+@pytest.mark.parametrize("drawn", ["morphing", "parameterized"])
+def test_a_sample_of_another_estimator(chain, small, refused, drawn):
+    """Events as they are, or samples of training and validation: one is not the other."""
+    made = chain(small)
+    (wanted,) = {"morphing", "parameterized"} - {drawn}
+    made.write_input(["alices"], estimator=drawn)
+    options = ("--data-file", small.path, "--overrides", "n_samples_train=500")
+    call(made.stage("sampling", "sampling", *options))
+    made.write_input(["alices"], estimator=wanted)
+    sample = ("--sample-dir", made.sample("alices"), "--overrides", "num_epochs=1")
+    error = refused(made.stage("training", "trained", *sample))
+    assert f"estimator: {wanted}" in error
+    assert "draw it again" in error
+
+
+# ------------------------------------------------------------------ before anything runs
+@pytest.fixture
+def checked(chain, small, refused, tmp_path):
+    """Return a function that checks an input and a data file, and returns the refusal."""
+
+    def run(*options, methods=("alice", "alices"), data_file=small.path, **changes):
+        made = chain(small)
+        made.write_input(methods, **changes)
+        error = refused(made.stage("check", "checked", "--data-file", data_file, *options))
+        assert not (made.folder / "checked" / "settings").exists()
+        return error
+
+    return run
+
+
+@pytest.fixture
+def other(small, tmp_path):
+    """Return a function that copies the toy's file, but for what another changes."""
+
+    def make(change):
+        path = tmp_path / "other.h5"
+        shutil.copyfile(small.path, path)
+        with h5py.File(path, "a") as file:
+            change(file)
+        return path
+
+    return make
+
+
+def exchange(file, name, values):
+    del file[name]
+    file[name] = values
+
+
+def test_events_of_negative_weight(checked, other, chain, small):
+    def change(file):
+        weights = file["samples/weights"][()]
+        weights[::10] *= -1
+        exchange(file, "samples/weights", weights)
+
+    path = other(change)
+    error = checked(data_file=path)
+    assert f"{path}: events have negative weights" in error
+    assert "use estimator: parameterized" in error
+    # MadMiner's networks take them, whatever the estimator says.
+    made = chain(small)
+    made.write_input(["alice"], estimator="parameterized")
+    call(made.stage("check", "checked", "--data-file", path))
+    made.write_input(["carl", "sally"])
+    call(made.stage("check", "checked", "--data-file", path))
+
+
+def test_a_morphing_of_odd_powers(checked, other):
+    powers = [[0, 0], [1, 0], [0, 1], [3, 0], [1, 1], [0, 2]]
+    path = other(lambda file: exchange(file, "morphing/components", powers))
+    error = checked(data_file=path)
+    assert f"{path}: the morphing has odd powers" in error
+    assert "use estimator: parameterized" in error
+
+
+def test_nuisance_parameters_that_networks_do_not_know(checked):
+    error = checked("--mlflow-args-s", "nuisance_flag=1")
+    assert "nuisance_flag: 1, but networks of estimator: morphing have no nuisance" in error
+    assert "use parameterized, or 0" in error
+
+
+def test_a_true_point_outside_the_region(checked):
+    limits = {
+        "region": {f"theta_{k}": {"min": -1.0, "max": 1.0} for k in range(2)},
+        "resolutions": [7, 5],
+        "theta_true": [0.0, -1.5],
+    }
+    error = checked(asymptotic_limits=limits)
+    assert "theta_true: -1.5 of theta_1 is outside its region from -1.0 to 1.0" in error
+    assert "widen the region" in error
+
+
+def test_more_parameters_than_a_grid_can_have(checked, other):
+    """Of networks that need one; four of the file are made of its two."""
+
+    def change(file):
+        for name, values in file["parameters"].items():
+            exchange(file, f"parameters/{name}", np.concatenate([values[()]] * 2))
+        names = np.array([b"a", b"b", b"c", b"d"])
+        exchange(file, "parameters/names", names)
+        values = file["benchmarks/values"][()]
+        exchange(file, "benchmarks/values", np.hstack([values, 0 * values]))
+
+    limits = {
+        "region": {f"theta_{k}": {"min": -1.0, "max": 1.0} for k in range(4)},
+        "resolutions": [3] * 4,
+        "theta_true": [0.0] * 4,
+    }
+    error = checked(methods=["sally"], data_file=other(change), asymptotic_limits=limits)
+    assert "methods: sally: limits need a grid, for which 4 parameters are too many" in error
+    assert "use alice or alices with estimator: morphing" in error
+
+
+def test_observables_that_the_file_does_not_have(checked):
+    error = checked(reference_vars=["x7"])
+    assert "reference_vars: no observable 'x7'; choose from x0, x1" in error
+    error = checked(morphing={"kinds": {"x7": "plain"}})
+    assert "morphing: kinds: no observable 'x7'" in error

@@ -10,62 +10,91 @@ from matplotlib.collections import QuadMesh
 from matplotlib.contour import ContourSet
 
 from inference.chains import call
-from inference.toys import train
-from steps.inference import networks
-from steps.inference.analysis import Analysis
+from inference.toys import analysed, train
+from steps.inference import histograms, networks
+from steps.inference.histograms import Histogram
 from steps.inference.methods import METHODS
-from steps.inference.statistics import CONFIDENCE_LEVELS, grid, limits
+from steps.inference.statistics import CONFIDENCE_LEVELS, grid, level, p_values
 from steps.madminer.library import QuadraticMorphingAwareRatioEstimator, Trainer
-from steps.ml import plotting
 from steps.plots import catalogue, figures
 from steps.settings import overrides
 from steps.stage import results
 
 REGION = [(-1.0, 1.0), (-1.0, 1.0)]
 TRUE = (0.6, -0.3)
-TEST_SPLIT = 0.2
 
 
-def analysis(toy, theta_true=TRUE, resolutions=(11, 21), luminosity=100.0, **options):
-    points = grid(REGION[: toy.n_parameters], resolutions)
-    return points, Analysis(toy.path, theta_true, points, luminosity, TEST_SPLIT, **options)
+def likelihood(toy, name, sally):
+    """Return points, and the likelihood of kinematics and rate, at the asymmetric truth."""
+    points = grid(REGION, (11, 21))
+    given = analysed(toy, TRUE, points, 100.0)
+    if name == "histogram":
+        histogram = Histogram.of(
+            given.simulation.x,
+            given.simulation.coefficients,
+            given.simulation.polynomial,
+            np.arange(len(given.simulation.x)) % 2,
+            given.simulation.multiplicity,
+        )
+        options = (np.array(REGION), np.array(TRUE), 100.0)
+        (found,) = histograms.likelihoods(histogram, *options, with_rate=True)
+        return points, found(points)
+    kinematics = {
+        "exact ratio": lambda: given.of_ratio(
+            lambda x, thetas: np.stack([toy.log_ratio(x, theta) for theta in thetas]), [np.zeros(2)]
+        ),
+        "sally": lambda: given.of_score(lambda x: sally[0].score(x, 2)),
+    }[name]()
+    return points, (kinematics + given.rate())[0]
 
 
 def asymmetric(toy, name, sally):
-    """Return axes and limits (rate and kinematics) at the asymmetric truth."""
-    points, given = analysis(toy)
-    kinematics = {
-        "exact ratio": lambda: given.from_log_ratio(
-            lambda x, thetas: np.stack([toy.log_ratio(x, theta) for theta in thetas])
-        ),
-        "histogram": lambda: given.from_histogram(["x0", "x1"]),
-        "sally": lambda: given.from_score_histogram(str(sally[1])),
-    }[name]()
-    found = limits(kinematics + given.rate(), 2)
+    """Return axes, best fit and q at the asymmetric truth."""
+    points, found = likelihood(toy, name, sally)
     axes = [np.linspace(-1, 1, 11), np.linspace(-1, 1, 21)]
-    return axes, points[found.best_fit], found.p_values.reshape(11, 21)
+    return axes, points[found.argmax()], 2 * (found.max() - found).reshape(11, 21)
 
 
 @pytest.mark.parametrize("name", ["exact ratio", "histogram", "sally"])
 def test_fault_7_asymmetric_truth_is_found_where_it_is(toy, sally, name):
-    axes, best_fit, p_values = asymmetric(toy, name, sally)
+    axes, best_fit, q = asymmetric(toy, name, sally)
     # One step of the grid is 0.2 and 0.1; swapped axes would be off by 0.9.
     np.testing.assert_allclose(best_fit, TRUE, atol=0.21)
-    assert p_values[8, 7] > 0.32
-    assert p_values[np.searchsorted(axes[0], -0.3), np.searchsorted(axes[1], 0.6)] < 1e-3
+    assert q[8, 7] < level(0.32, 2)
+    assert q[np.searchsorted(axes[0], -0.3), np.searchsorted(axes[1], 0.6)] > level(1e-3, 2)
 
 
 def contours(ax):
     return [item for item in ax.get_children() if isinstance(item, ContourSet)]
 
 
+def result(q, best_fit):
+    return figures.Result(
+        label="ALICE",
+        role=figures.Role.NETWORK,
+        with_rate=True,
+        color="C0",
+        q=q,
+        error=np.zeros_like(q),
+        p_values=p_values(q, 2),
+        best_fit=best_fit,
+    )
+
+
+def about(axes, theta_true):
+    levels = {name: level(p, 2) for name, p in CONFIDENCE_LEVELS.items()}
+    return figures.Grid(axes, ["t0", "t1"], theta_true, levels)
+
+
+def drawn(function, where, of):
+    extra = (of, "68") if function is figures.all_methods else ()
+    return function(where, [of], *extra).axes[0]
+
+
 @pytest.mark.parametrize("function", [figures.all_methods, figures.all_methods_separate])
 def test_fault_7_asymmetric_truth_is_drawn_where_it_is(toy, sally, function):
-    axes, best_fit, p_values = asymmetric(toy, "exact ratio", sally)
-    result = figures.Result("ALICE", p_values, best_fit, True, "C0")
-    extra = (result,) if function is figures.all_methods else ()
-    about = figures.Grid(axes, ["t0", "t1"], TRUE)
-    ax = function(about, [result], *extra, CONFIDENCE_LEVELS).axes[0]
+    axes, best_fit, q = asymmetric(toy, "exact ratio", sally)
+    ax = drawn(function, about(axes, TRUE), result(q, best_fit))
 
     # Image: rows are the vertical axis; its brightest cell is the best fit.
     (image,) = [item for item in ax.collections if isinstance(item, QuadMesh)]
@@ -76,7 +105,8 @@ def test_fault_7_asymmetric_truth_is_drawn_where_it_is(toy, sally, function):
     centre = corners[row : row + 2, column : column + 2].mean(axis=(0, 1))
     np.testing.assert_allclose(centre, best_fit, atol=1e-9)
 
-    vertices = np.concatenate([p.vertices for c in contours(ax) for p in c.get_paths()])
+    lines = [item for item in contours(ax) if not item.filled]
+    vertices = np.concatenate([p.vertices for line in lines for p in line.get_paths()])
     np.testing.assert_allclose(vertices.mean(axis=0), TRUE, atol=0.2)
 
     markers = {line.get_marker(): line.get_xydata() for line in ax.lines if len(line.get_xdata())}
@@ -86,15 +116,19 @@ def test_fault_7_asymmetric_truth_is_drawn_where_it_is(toy, sally, function):
     mpl.pyplot.close("all")
 
 
-def test_fault_8_sally_limits_come_from_the_sally_model(toy, sally, tmp_path):
-    _, given = analysis(toy, resolutions=(5, 5))
+def test_fault_8_sally_limits_come_from_the_sally_model(toy, sally):
+    points = grid(REGION, (5, 5))
+    given = analysed(toy, TRUE, points, 100.0)
     # One hidden unit: two or more random ones would pass both observables on.
     nothing = {"num_epochs": 1, "learning_rate": 1e-12, "hidden_layers": (1,)}
     untrained, _, _ = train(toy, "sally", 500, seed=9, **nothing)
-    untrained.save(tmp_path / "untrained")
-    trained = limits(given.from_score_histogram(str(sally[1])), 2).p_values
-    random = limits(given.from_score_histogram(str(tmp_path / "untrained")), 2).p_values
-    histogram = limits(given.from_histogram(["x0"]), 2).p_values
+
+    def limits(evaluate):
+        (found,) = given.of_score(evaluate)
+        return p_values(2 * (found.max() - found), 2)
+
+    trained, random = (limits(lambda x, m=m: m.score(x, 2)) for m in (sally[0], untrained))
+    histogram = limits(lambda x: x[:, :1])
     assert np.abs(trained - random).max() > 0.1
     assert np.abs(trained - histogram).max() > 0.1
 
@@ -106,23 +140,23 @@ def test_fault_9_nuisance_flag(text, flag):
 
 def test_fault_10_contours_are_drawn_at_68_and_95_percent():
     assert CONFIDENCE_LEVELS == {"68": 0.32, "95": 0.05}
-    assert plotting._CONFIDENCE == {"68 % CL": 0.32, "95 % CL": 0.05}
     axes = [np.linspace(-3, 3, 61), np.linspace(-3, 3, 61)]
     q = axes[0][:, None] ** 2 + axes[1] ** 2
-    result = figures.Result("ALICE", np.exp(-q / 2), np.zeros(2), True, "C0")
-    about = figures.Grid(axes, ["a", "b"], (0, 0))
-    separate = figures.all_methods_separate(about, [result], plotting._CONFIDENCE).axes[0]
-    (levels,) = contours(separate)
-    np.testing.assert_allclose(levels.levels, [0.05, 0.32])
-    for path, level in zip(levels.get_paths(), (0.05, 0.32), strict=True):
-        # In two dimensions p = exp(-q / 2): radii 2.45 and 1.51, where "1 sigma" would be 1.
-        radius = np.hypot(*path.vertices.T).mean()
-        np.testing.assert_allclose(radius, np.sqrt(-2 * np.log(level)), rtol=0.01)
-    report = catalogue.Report(
-        about, plotting._CONFIDENCE, [result], result, {}, {}, {"all_methods": True}
-    )
+    where, of = about(axes, (0, 0)), result(q, np.zeros(2))
+
+    def radii(ax):
+        lines = [item for item in contours(ax) if not item.filled]
+        return [np.hypot(*p.vertices.T).mean() for item in lines for p in item.get_paths()]
+
+    # In two dimensions p = exp(-q / 2): radii 1.51 and 2.45, where "1 sigma" would be 1.
+    expected = [np.sqrt(-2 * np.log(p)) for p in (0.32, 0.05)]
+    separate = drawn(figures.all_methods_separate, where, of)
+    np.testing.assert_allclose(radii(separate), expected, rtol=0.01)
+    limits = catalogue.Limits(where, [of], of, [], 1e4)
+    options = {"all_methods": True}
+    report = catalogue.Report(limits, [], CONFIDENCE_LEVELS, {}, {}, options)
     together = catalogue.PLOTS[0][1](report)["all_methods"].axes[0]
-    np.testing.assert_allclose(contours(together)[0].levels, [0.32])
+    np.testing.assert_allclose(radii(together), expected[:1], rtol=0.01)
     mpl.pyplot.close("all")
 
 

@@ -1,6 +1,6 @@
 """A toy whose p(x|theta) is known in closed form, as a MadMiner file; networks trained on it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,10 @@ import torch
 from steps.events import madminer_file
 from steps.events.origin import Origin
 from steps.inference import networks, samples
+from steps.inference.analysis import Analysis, Parts
 from steps.inference.methods import METHODS, Kind
+from steps.inference.simulation import Simulation
+from steps.inference.targets import Target
 from steps.madminer.estimator import Fit
 from steps.madminer.setup import new_setup
 from steps.stage import seeds
@@ -76,9 +79,20 @@ class Toy:
         square = linear**2 + ((theta * self.beta) ** 2) @ variance + self.gamma**2 * theta @ theta
         return np.log(square / self.cross_section(theta))
 
-    def score(self, x):
-        """Exact gradient of log p(x|theta) at 0."""
-        return 2 * self.beta * x[:, : self.n_parameters] / (1 + self.noise**2)
+    def score(self, x, theta=0.0):
+        """Exact gradient of log p(x|theta)."""
+        k = self.n_parameters
+        theta, spread = np.broadcast_to(np.asarray(theta, dtype=float), k), 1 + self.noise**2
+
+        def slope(mean, variance):
+            amplitude = self.beta * mean + self.kappa
+            linear = 1 + amplitude @ theta
+            quadratic = 2 * theta * (self.beta**2 * variance + self.gamma**2)
+            square = self._square(theta, mean, variance)
+            return (2 * linear[..., None] * amplitude + quadratic) / np.asarray(square)[..., None]
+
+        given = slope(x[:, :k] / spread, self.noise**2 / spread)
+        return given - slope(np.zeros((1, k)), 1.0)
 
     def write(self, folder: Path, n_events: int, seed: int = 1) -> "Toy":
         """Write a MadMiner file with half of the events sampled at sm, half at w."""
@@ -118,6 +132,15 @@ class Toy:
         madminer_file.write_sample(path, folder / "setup.h5", observables, sample)
         madminer_file.replace_events(path, x[order], weights[order], sampled[order])
         return replace(self, path=str(path))
+
+
+def quadrature(toy: Toy, n: int = 81) -> tuple[np.ndarray, np.ndarray]:
+    """Return observations ``(m, p)`` and weights ``(m,)`` for integrals over p(x|0)."""
+    side = np.linspace(-6, 6, n) * np.sqrt(1 + toy.noise**2)
+    axes = [side] * toy.n_parameters
+    x = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, toy.n_parameters)
+    density = np.exp(-np.sum(x**2, axis=1) / 2 / (1 + toy.noise**2))
+    return x, density / density.sum()
 
 
 _TOYS: dict[tuple[Any, ...], Toy] = {}
@@ -170,6 +193,27 @@ def draw(
     what = samples.Draw(thetas or blocks(method, toy.n_parameters), n, **SPLITS | splits)
     points = seeds.generator(seed, "points")
     return samples.draw(toy.path, METHODS[method], what, points, partition)
+
+
+def analysed(
+    toy: Toy,
+    truth: Sequence[float],
+    points: np.ndarray,
+    luminosity: float = 50.0,
+    n_bags: int = 0,
+    test_split: float = 0.2,
+    weights: np.ndarray | None = None,
+) -> Analysis:
+    """Return the analysis of a toy's events at parameter points; weights as others have them."""
+    events = samples.mixture(toy.path)
+    if weights is not None:
+        events["weights"] = weights
+    region = np.stack([points.min(axis=0), points.max(axis=0)], axis=-1)
+    rng = np.random.default_rng(1)
+    simulation = Simulation.of(events, region, n_bags, rng)
+    parts = Parts.of(len(events["x"]), test_split, 0, rng)
+    target = Target(region, np.array(truth), luminosity, (True, False))
+    return Analysis(simulation, parts, target, points)
 
 
 FIT = {

@@ -1,5 +1,6 @@
 """Manifests against Kubernetes' schemas, and MLflow's own way from the project to a Job."""
 
+import argparse
 import json
 import os
 import threading
@@ -19,8 +20,9 @@ import yaml
 import steps
 from scripts.engine.parameters import from_command_line
 from scripts.run import TARGETS
-from steps.settings import learning, overrides, parameters, physics, stages
+from steps.settings import learning, overrides, parameters, physics
 from steps.settings.schema import schema
+from steps.stage.command import optional_path
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "kubernetes"
@@ -99,7 +101,8 @@ def test_claim_fits_the_volume() -> None:
 
 def test_both_projects_have_the_same_entry_points() -> None:
     here, there = (project["entry_points"] for project in PROJECTS)
-    assert set(here) == set(there) == {"main", "physics", "sample", "train", "eval"}
+    names = {"main", "physics", "reference", "sample", "train", "eval"}
+    assert set(here) == set(there) == names
     assert PROJECTS[0]["name"] == PROJECTS[1]["name"]
     for entry in here:
         assert here[entry]["command"] == there[entry]["command"]
@@ -111,22 +114,19 @@ def test_both_projects_have_the_same_entry_points() -> None:
                 assert there[entry]["parameters"][name] == parameter
 
 
-def test_entry_points_have_our_parameters_and_defaults() -> None:
+def test_entry_points_have_our_parameters_and_leave_defaults_to_the_input_file() -> None:
     given = parameters.read({})
-    spec = learning.read(INPUTS["input.yml"], given)
-    made = learning.divide(spec, given)
-    sampling = vars(stages.pick(made, stages.Sampling))
-    training = stages.pick(made, stages.Training).fit | {"valid_split": sampling["valid_split"]}
-    evaluating = vars(stages.pick(made, stages.Evaluating))
-    sections = schema("ml")["properties"]
-    for entry, section, known in (
-        ("sample", sections["sampling"]["properties"], sampling),
-        ("train", ("alpha", "batch_size", "num_epochs", "valid_split"), training),
-        ("eval", sections["evaluating"]["properties"], evaluating),
+    for entry, keys in (
+        ("reference", ("luminosity",)),
+        ("sample", schema("ml")["properties"]["sampling"]["properties"]),
+        ("train", ("alpha", "batch_size", "num_epochs", "valid_split")),
+        ("eval", ("luminosity", "n_samples_test", "n_samples_train", "test_split")),
     ):
         defaults = default_values(entry)
-        assert {name: defaults[name] for name in section} == {name: known[name] for name in section}
-    for entry in ("main", "physics", "sample"):
+        assert {name: defaults[name] for name in keys} == dict.fromkeys(keys, "")
+    for entry in ("sample", "eval"):
+        assert default_values(entry)["reference_file"] == ""
+    for entry in ("main", "physics", "reference", "sample"):
         defaults = default_values(entry)
         assert {n: v for n, v in vars(given).items() if n in defaults}.items() <= defaults.items()
     assert {"seed", "num_events", "num_procs_per_job"} <= set(default_values("physics"))
@@ -200,11 +200,39 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[di
     server.shutdown()
 
 
-def is_train(command: list[str]) -> bool:
+def overridden(command: list[str], argument: str) -> dict:
+    """What the last option of a command says, by the stage's own reading."""
     words = " ".join(command[command.index("--overrides") + 1 :])
-    known = default_values("train")
-    parsed = overrides.parse("mlflow_args_t", words)
-    return command[2] == "steps.ml.training" and parsed == {name: known[name] for name in parsed}
+    return overrides.parse(argument, words)
+
+
+def reference_of(command: list[str]) -> Path | None:
+    """What the stage reads as the reference file."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--reference-file", type=optional_path)
+    read: Path | None = parser.parse_known_args(command)[0].reference_file
+    return read
+
+
+def is_reference(command: list[str]) -> bool:
+    parsed = overridden(command, "mlflow_args_e")
+    return command[2] == "steps.ml.reference" and parsed == {"luminosity": 3000.0}
+
+
+def is_sample(command: list[str]) -> bool:
+    parsed = overridden(command, "mlflow_args_s")
+    assert reference_of(command) is None
+    return command[2] == "steps.ml.sampling" and parsed == {"n_samples_train": 20_000}
+
+
+def is_train(command: list[str]) -> bool:
+    parsed = overridden(command, "mlflow_args_t")
+    return command[2] == "steps.ml.training" and parsed == {"alpha": 2.5}
+
+
+def is_eval(command: list[str]) -> bool:
+    assert reference_of(command) == Path("/data/r/reference.h5")
+    return command[2] == "steps.ml.evaluating" and overridden(command, "mlflow_args_e") == {}
 
 
 def is_physics(command: list[str]) -> bool:
@@ -226,10 +254,37 @@ def is_main(command: list[str]) -> bool:
     ("entry", "given", "file", "is_right"),
     [
         (
+            "reference",
+            {"data_file": "/data/d.h5", "output_dir": "/data/r", "luminosity": "3e3"},
+            "/inputs/input.yml",
+            is_reference,
+        ),
+        (
+            "sample",
+            {"data_file": "/data/d.h5", "output_dir": "/data/s", "n_samples_train": "2e4"},
+            "/inputs/input.yml",
+            is_sample,
+        ),
+        (
             "train",
-            {"sample_dir": "/data/s/data/Samples_alices_0", "output_dir": "/data/t"},
+            {
+                "sample_dir": "/data/s/data/Samples_alices_0",
+                "output_dir": "/data/t",
+                "alpha": 2.5,
+            },
             "/inputs/input.yml",
             is_train,
+        ),
+        (
+            "eval",
+            {
+                "data_file": "/data/d.h5",
+                "model_file": "/data/t/Model.tar.gz",
+                "output_dir": "/data/e",
+                "reference_file": "/data/r/reference.h5",
+            },
+            "/inputs/input.yml",
+            is_eval,
         ),
         (
             "physics",

@@ -10,7 +10,6 @@ import torch
 from inference.toys import draw, fit
 
 from steps.inference import networks
-from steps.inference.analysis import Analysis
 from steps.inference.methods import METHODS
 from steps.inference.statistics import grid
 from steps.madminer import library
@@ -50,11 +49,25 @@ def test_private_names_of_madminer_are_used_in_the_adapter_alone():
 
 def test_fault_4_histogram_limits_run_only_with_the_mend(small, monkeypatch):
     points = grid([(-1.0, 1.0), (-1.0, 1.0)], (3, 3))
-    analysis = Analysis(small.path, (0.6, -0.3), points, 100.0, 0.2)
-    assert np.isfinite(analysis.from_histogram(["x0"])).all()
+    limits = AsymptoticLimits(small.path)
+
+    def histogram_limits():
+        return limits.expected_limits(
+            mode="histo",
+            hist_vars=["x0"],
+            theta_true=np.array([0.6, -0.3]),
+            thetas_eval=points,
+            grid_resolutions=None,
+            luminosity=100.0,
+            n_histo_toys=1000,
+            n_binning_toys=1000,
+            return_histos=False,
+        )[3]
+
+    assert np.isfinite(histogram_limits()).all()
     monkeypatch.setattr(histo, "np", np)
     with pytest.raises(TypeError, match="normed"):
-        analysis.from_histogram(["x0"])
+        histogram_limits()
 
 
 def test_fault_4_mended_histogram_counts_as_numpy_does():

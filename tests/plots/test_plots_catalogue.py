@@ -1,6 +1,6 @@
 """The table of plots: which figures there are, and what they are made of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ class Comparison:
 COMPARISONS = [Comparison(np.arange(9.0), np.arange(9.0) + k) for k in (0.0, 1.0)]
 JOINT = {"joint/truth": RNG.normal(size=200), "joint/estimate": RNG.normal(size=200)}
 SCORE = {name: np.stack([array, -array], axis=-1) for name, array in JOINT.items()}
+LEVELS = {"68 % CL": 2.28, "95 % CL": 5.99}
 LOSSES = {"losses": np.ones((4, 2))}
 
 
@@ -36,19 +37,39 @@ def closed():
     plt.close("all")
 
 
-def report(**options):
+def limits():
     axes = [np.linspace(-1, 1, 11), np.linspace(-1, 1, 13)]
-    p_values = np.exp(-4 * (axes[0][:, None] ** 2 + axes[1] ** 2))
+    q = 8 * (axes[0][:, None] ** 2 + axes[1] ** 2)
     results = [
-        figures.Result(label, p_values**power, np.zeros(2), True, "red")
+        figures.Result(
+            label=label,
+            role=figures.Role.NETWORK,
+            with_rate=True,
+            color="red",
+            q=power * q,
+            error=np.full_like(q, 0.1),
+            p_values=np.exp(-power * q / 2),
+            best_fit=np.zeros(2),
+        )
         for power, label in enumerate(("ALICE", "SALLY", "SCANDAL"), start=1)
     ]
-    ratio = JOINT | LOSSES | {"closure/points": POINTS}
-    return catalogue.Report(
-        grid=figures.Grid(axes, ["a", "b"], (0.0, 0.0)),
-        confidence={"68 % CL": 0.32, "95 % CL": 0.05},
+    rows = np.ones((46, 2, 5)) * np.geomspace(1e2, 3e6, 46)[:, None, None]
+    return catalogue.Limits(
+        grid=figures.Grid(axes, ["a", "b"], (0.0, 0.0), LEVELS),
         results=results,
         background=results[1],
+        evolutions=[figures.Evolution(result, rows) for result in results],
+        luminosity=1e4,
+    )
+
+
+def report(**options):
+    ratio = JOINT | LOSSES | {"closure/points": POINTS}
+    parts = {(edge, each): np.ones((2, 2)) for edge in ("chi-squared", "Neyman") for each in "ab"}
+    return catalogue.Report(
+        limits=limits(),
+        coverages=[figures.Coverage("ALICE", POINTS, parts)],
+        confidence={"a": 0.68, "b": 0.95},
         runs={"alice": [ratio, ratio], "sally": [SCORE | LOSSES], "scandal": [LOSSES]},
         closures={"alice": COMPARISONS, "sally": COMPARISONS, "scandal": []},
         options=ALL | {"correlations_methods": ["alice", "sally", "scandal"]} | options,
@@ -56,7 +77,7 @@ def report(**options):
 
 
 NAMES = {
-    *("all_methods", "all_methods_separate", "losses"),
+    *("all_methods", "all_methods_separate", "luminosity", "coverage", "losses"),
     *("correlation_ALICE", "correlation_SALLY"),
     *("closure_ALICE", "closure_SALLY"),
 }
@@ -65,6 +86,12 @@ NAMES = {
 def test_all_figures_by_name():
     """No correlation where there are no joint quantities, no closure where nothing is compared."""
     assert set(catalogue.draw(report())) == NAMES
+
+
+def test_without_limits_and_toys_there_are_the_figures_of_the_networks():
+    """More than three parameters have no grid."""
+    made = catalogue.draw(replace(report(), limits=None, coverages=[]))
+    assert set(made) == NAMES - {"all_methods", "all_methods_separate", "luminosity", "coverage"}
 
 
 @pytest.mark.parametrize(
@@ -95,14 +122,15 @@ def test_correlations_of_the_methods_asked_for():
 def test_all_methods_shows_the_first_confidence_level_over_the_background():
     made = catalogue.draw(report(correlations=False))
     together, separate = (made[name].axes for name in ("all_methods", "all_methods_separate"))
-    levels = [item.levels for item in together[0].collections if isinstance(item, ContourSet)]
-    np.testing.assert_allclose(levels, [[0.32]] * 3)
+    for ax, count in ((together[0], 3), (separate[0], 2)):
+        lines = [i for i in ax.collections if isinstance(i, ContourSet) and not i.filled]
+        assert len(lines) == count
+    first = next(i for i in together[0].collections if isinstance(i, ContourSet) and not i.filled)
+    np.testing.assert_allclose(8 * (first.get_paths()[0].vertices ** 2).sum(axis=1), 2.28, rtol=0.1)
     (image,) = [item for item in together[0].collections if isinstance(item, QuadMesh)]
     np.testing.assert_allclose(
-        np.asarray(image.get_array()), np.clip(report().background.p_values.T, 1e-3, 1)
+        np.asarray(image.get_array()), np.clip(limits().background.p_values.T, 1e-3, 1)
     )
-    levels = [i.levels for ax in separate for i in ax.collections if isinstance(i, ContourSet)]
-    np.testing.assert_allclose(levels, [[0.05, 0.32]] * 3)
 
 
 def counted(figure):

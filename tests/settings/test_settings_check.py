@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from steps.settings import whole
+from steps.settings import learning, parameters, theory, whole
 from steps.stage.errors import InputError
 
 SMM = {"sampling_method": "benchmark", "sampling_arg": "smm"}
 TWO = {"sampling_method": "morphing_points", "sampling_arg": [[0.0, 0.0], [0.5, 0.0]]}
 BOTH = {"sampling_method": "benchmarks", "sampling_arg": ["sm", "w"]}
+FLAT = {"prior_shape": "flat", "prior_param_0": -1.5, "prior_param_1": 1.5}
 INPUTS = Path(__file__).parents[2] / "inputs"
 
 
@@ -86,6 +87,8 @@ def test_card_that_pythia_does_not_know(files, tmp_path: Path) -> None:
         (lambda c: c.update(histogram_vars="pt_j9"), "histogram_vars: .*pt_j9.*pt_j1"),
         (lambda c: c["sally"].update(theta_0=SMM), "sally: theta_0: .*'smm'.*sm"),
         (lambda c: c["alice"]["theta_0"]["prior"].pop(), "alice: theta_0: prior: 1 .* has 2"),
+        (lambda c: c.update(reference_vars=["pt_j9"]), "reference_vars: .*pt_j9.*pt_j1"),
+        (lambda c: c.update(morphing={"kinds": {"pt_j9": "plain"}}), "morphing: kinds: .*pt_j9"),
         (lambda c: c.update(estimator="quadratic"), "quadratic works for one parameter"),
         (lambda c: c["fisher_information"].update(theta_true=[0.0]), "theta_true: 1 .* has 2"),
         (lambda c: c["fisher_information"].pop("observable"), "observable is missing"),
@@ -110,6 +113,7 @@ def test_machine_learning_mistakes(files, change, pattern: str) -> None:
         ({"mlflow_args_e": "luminosity=-1"}, "mlflow_args_e: luminosity=-1: .* 1/pb"),
         ({"num_events": float("inf")}, "num_events: inf"),
         ({"num_events": 10.5}, "num_events: 10.5"),
+        ({"mlflow_args_s": "nuisance_flag=1"}, "nuisance_flag: 1, but .*estimator: morphing"),
         ({"mlflow_args_e": "test_split=0.5"}, "test_split 0.5 exceeds the 0.2 of mlflow_args_s"),
         ({"mlflow_args_s": "test_split=0.1"}, "test_split 0.2 exceeds the 0.1 of mlflow_args_s"),
         (
@@ -120,6 +124,35 @@ def test_machine_learning_mistakes(files, change, pattern: str) -> None:
 )
 def test_parameter_mistakes(files, parameters, pattern: str) -> None:
     assert re.search(pattern, refused(ph=files("ph"), ml=files("ml"), parameters=parameters))
+
+
+def test_a_theory_of_more_than_three_parameters_is_for_networks_that_need_no_grid(files) -> None:
+    """Whatever MadMiner's networks are named would need a grid of limits."""
+
+    def four(content) -> None:
+        region = content["asymptotic_limits"]["region"]
+        content["asymptotic_limits"] |= {"resolutions": [3] * 4, "theta_true": [0.0] * 4}
+        content["asymptotic_limits"]["region"] = dict.fromkeys(
+            (f"theta_{k}" for k in range(4)), region["theta_0"]
+        )
+        content["alice"]["theta_0"]["prior"] = [{f"parameter_{k}": FLAT} for k in range(4)]
+        content["alices"]["theta_0"] = content["alice"]["theta_0"]
+        content["fisher_information"] = {"bool": False}
+
+    names = ["a", "b", "c", "d"]
+    of = theory.Theory(names, ["pt_j1"], {"sm": dict.fromkeys(names, 0.0)}, complete=True)
+
+    def read(change):
+        path = files("ml", lambda content: (four(content), change(content)))
+        return learning.read(path, parameters.read({}))
+
+    spec = read(lambda c: c.update(methods=["alice", "alices"]))
+    learning.check_against(spec, of)
+    with pytest.raises(InputError, match=r"methods: sally: limits need a grid, .* 4 parameters"):
+        learning.check_against(read(lambda c: None), of)
+    spec = read(lambda c: c.update(methods=["alice", "alices"], estimator="parameterized"))
+    with pytest.raises(InputError, match=r"methods: alice, alices: .* estimator: morphing"):
+        learning.check_against(spec, of)
 
 
 def test_data_files_are_looked_into(files, tmp_path: Path) -> None:

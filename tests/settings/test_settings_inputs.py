@@ -135,6 +135,16 @@ def test_upstream_learning_input(tmp_path):
     assert set(spec.thetas) == set(spec.methods)
     assert list(spec.include_xsec) == [True, False]
     assert spec.training["hidden_layers"]
+    # What upstream's file does not know has its default.
+    assert spec.zoom is True
+    assert spec.reference_vars == []
+    assert spec.morphing["n_bags"] == 20
+    assert spec.morphing["kinds"] == {}
+
+
+def test_networks_know_the_polynomial_by_default(tmp_path):
+    assert load(tmp_path, "ml", remover("estimator")).estimator == "morphing"
+    assert learning.read(SHIPPED / "ml/input.yml", USUAL).estimator == "morphing"
 
 
 @pytest.mark.parametrize("text", ["(-10.0,10.0)", "( -10 , 10 )", "[-10, 10]", "-10,10", [-10, 10]])
@@ -256,6 +266,16 @@ MISTAKES = [
     ("ml", remover("sally", "theta_0", "sampling_arg"), ["sally", "sampling_arg"]),
     ("ml", setter("asymptotic_limits", "resolutions", value=[25]), ["resolutions", "2 parameters"]),
     ("ml", setter("asymptotic_limits", "theta_true", value=[0]), ["theta_true", "2 parameters"]),
+    (
+        "ml",
+        setter("asymptotic_limits", "theta_true", value=[0.0, 20.5]),
+        ["theta_true", "20.5 of theta_1", "widen the region"],
+    ),
+    ("ml", setter("asymptotic_limits", "zoom", value="yes"), ["zoom", "True or False"]),
+    ("ml", setter("histogram_vars", value=["a", "b", "c"]), ["histogram_vars", "one or two"]),
+    ("ml", setter("reference_vars", value=["a", "b", "c"]), ["reference_vars", "one or two"]),
+    ("ml", setter("morphing", value={"n_folds": 3}), ["morphing", "n_folds"]),
+    ("ml", setter("morphing", value={"kinds": {"a": "round"}}), ["kinds", "angle", "plain"]),
     ("ml", setter("asymptotic_limits", "region", "theta_0", "max", value=-30), ["theta_0", "max"]),
     ("ml", remover("asymptotic_limits"), ["asymptotic_limits", "missing"]),
     ("ml", remover("histogram_vars"), ["histogram_vars", "missing"]),

@@ -61,7 +61,7 @@ def test_values_survive(batch_size, alpha, num_epochs):
         (T, "learning_rate=0", "positive"),
         (T, "epochs=3", "num_epochs"),
         (T, "num_epochs", "num_epochs"),
-        (T, "num_epochs=", "num_epochs"),
+        (T, "epochs=", "num_epochs"),
         (T, "num_epochs=2.5", "whole number"),
         (T, "num_epochs=0", "from 1"),
         (T, "num_epochs=-3", "from 1"),
@@ -85,6 +85,17 @@ def test_bad_overrides_name_argument_and_remedy(argument, text, named):
     assert message.startswith(argument)
     assert named in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("argument", overrides.SECTIONS)
+def test_a_key_without_a_value_is_not_given(argument):
+    """So entry points of an MLflow project leave parameters that they are not given."""
+    known = schema("ml")["properties"][overrides.SECTIONS[argument]]["properties"]
+    assert overrides.parse(argument, " ".join(f"{key}=" for key in known)) == {}
+    one, *others = [f"{key}=" for key in known]
+    text = " ".join([*others, f"{one}1000" if argument != T else "alpha=2"])
+    assert len(overrides.parse(argument, text)) == 1
+    assert overrides.parse(S, "ntrainsamples=") == {}
 
 
 @given(st.text(alphabet=string.printable, max_size=60))

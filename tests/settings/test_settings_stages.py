@@ -86,8 +86,25 @@ def test_a_change_reaches_the_stages_that_use_it(changed) -> None:
         content["shower"] = {"card": str(INPUTS / "ph/cards/pythia8.cmnd")}
 
     assert changed("ml", plot) == {"plotting"}
+
+    def zoom(content) -> None:
+        content["asymptotic_limits"]["zoom"] = False
+
+    def reference(content) -> None:
+        content["reference_vars"] = ["pt_j1"]
+
+    def bags(content) -> None:
+        content["morphing"] = {"n_bags": 7}
+
+    def estimator(content) -> None:
+        content["estimator"] = "parameterized"
+
     assert changed("ml", epochs) == {"training"}
-    assert changed("ml", luminosity) == {"reference", "evaluating"}
+    assert changed("ml", bags) == {"reference", "training", "evaluating"}
+    assert changed("ml", estimator) == {"sampling", "training"}
+    # What is sampled is told where the likelihood lives, and what of.
+    assert changed("ml", luminosity) == {"reference", "sampling", "evaluating"}
+    assert changed("ml", zoom) == changed("ml", reference) == {"reference"}
     assert changed("ph", observable) == {"delphes"}
     assert changed("ph", events) == {"generate"}
     assert changed("ph", shower) == {"pythia"}  # its name, as the user wrote it
@@ -106,7 +123,8 @@ def test_overrides_come_over_the_input_file() -> None:
     assert made["sampling"].valid_split == made["training"].valid_split == 0.1
     assert made["training"].fit["hidden_layers"] == [8, 4]
     assert made["training"].fit["activation"] == "tanh"
-    assert made["training"].fit["alpha"] == 3
+    assert made["training"].fit["alpha"] == made["training"].morphing["alpha"] == 3
+    assert made["training"].morphing["hidden_layers"] == [8, 4]
     assert made["evaluating"].luminosity == made["reference"].luminosity == 300
     assert made["sampling"].seed == made["reference"].seed == 5
 
@@ -122,6 +140,23 @@ def test_networks_are_set_completely() -> None:
     fit = divided("ml")["training"].fit
     section = set(schema("ml")["properties"]["training"]["properties"]) - {"valid_split"}
     assert set(fit) == section
+
+
+def test_networks_that_know_the_polynomial_are_set_completely() -> None:
+    section = set(schema("ml")["properties"]["morphing"]["properties"])
+    assert set(divided("ml")["training"].morphing) == section
+    text = "alpha=2 batch_size=70 num_epochs=3 hidden_layers=8,4 learning_rate=0.02"
+    both = divided("ml", mlflow_args_t=text)["training"]
+    for key in ("alpha", "batch_size", "num_epochs", "hidden_layers", "learning_rate"):
+        assert both.morphing[key] == both.fit[key] != divided("ml")["training"].morphing[key]
+
+
+def test_a_sweep_reaches_both_kinds_of_networks() -> None:
+    spec = learning.read(INPUTS / "ml/input.yml", parameters.read({}))
+    made = learning.training(spec, {"alpha": 2.0, "activation": "relu"})
+    assert made.fit["alpha"] == made.morphing["alpha"] == 2.0
+    assert made.fit["activation"] == "relu"
+    assert "activation" not in made.morphing
 
 
 @pytest.mark.parametrize("text", ["seed: 1\nextra: 2\n", "", "- 1\n", "methods: [alice]\n"])

@@ -42,24 +42,48 @@ def test_default_networks_know_the_truth(table: dict, method: str) -> None:
     assert len(closure["slope"]) == (2 if method == "sally" else 5)
 
 
+def profiled(table: dict, label: str, name: str, level: str) -> tuple[float, float]:
+    """Outermost ends of a profiled interval."""
+    kinds = table["limits"][label]["intervals"][name]
+    pieces = kinds["others profiled"][f"{level} % CL"]
+    return pieces[0]["low"], pieces[-1]["high"]
+
+
+def contour(table: dict, label: str, level: str) -> dict:
+    return table["limits"][label]["joint_contours_of_2_parameters"][f"{level} % CL"]
+
+
 @pytest.mark.parametrize("method", ["ALICE", "ALICES", "SALLY"])
-def test_best_fit_lies_within_its_contour_around_the_truth(table: dict, method: str) -> None:
-    limits = table["limits"][method]
+def test_best_fit_lies_within_its_interval_around_the_truth(table: dict, method: str) -> None:
     for name, truth in table["theta_true"].items():
-        low, high = limits["68 % CL"][name]
+        low, high = profiled(table, method, name, "68")
+        best = table["limits"][method]["best_fit"][name]["value"]
         assert low < truth < high
-        assert low < limits["best_fit"][name] < high
-        # Half a step of the grid or two off the truth is what training noise makes.
-        assert abs(limits["best_fit"][name] - truth) <= 0.25
+        assert low < best < high
+        # A few tenths of the interval off the truth is what training noise makes.
+        assert abs(best - truth) <= 0.25
+        joint = contour(table, method, "68")["extent"][name]
+        assert joint[0] < low < high < joint[1]
 
 
 @pytest.mark.parametrize("method", ["ALICE", "ALICES", "SALLY"])
-def test_limits_lie_inside_the_plotted_region_and_beat_the_rate(table: dict, method: str) -> None:
-    for name in table["theta_true"]:
-        low, high = table["limits"][method]["95 % CL"][name]
-        assert -1.5 < low < high < 1.5
-        rate = table["limits"]["rate"]["95 % CL"][name]
+def test_limits_lie_inside_the_region_and_beat_the_rate(table: dict, method: str) -> None:
+    for name, (first, last) in table["region"].items():
+        low, high = contour(table, method, "95")["extent"][name]
+        assert -1.5 <= first < low < high < last <= 1.5
+        rate = contour(table, "rate", "95")["extent"][name]
         assert high - low < rate[1] - rate[0]
+
+
+@pytest.mark.parametrize("method", ["ALICE", "ALICES"])
+def test_networks_agree_with_the_reference(table: dict, method: str) -> None:
+    """All observables of the default analysis are in its histogram."""
+    (reference,) = (label for label in table["limits"] if label.endswith("delta_phi_jj)"))
+    for level in ("68", "95"):
+        area, exact = (
+            contour(table, label, level)["area"]["value"] for label in (method, reference)
+        )
+        assert area == pytest.approx(exact, rel=0.1)
 
 
 def test_networks_are_no_better_than_full_information_allows(table: dict) -> None:

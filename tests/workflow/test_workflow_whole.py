@@ -22,7 +22,8 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("small") / "run"
     result = run("all", "--workdir", place, *SMALL)
     assert result.returncode == 0, result.stderr
-    assert "warning" not in result.stderr
+    # Networks that hardly trained are told not to be reliable.
+    assert "tracking" not in result.stderr
     tail = result.stdout.strip().splitlines()
     assert tail[0].startswith("plots:")
     assert tail[0].endswith("workflow_ml/plotting/plots")
@@ -56,6 +57,19 @@ def test_results_of_every_method_are_at_their_place(small_run: Path) -> None:
             about = yaml.safe_load(content.extractfile("training.yml"))
         assert about["partition"] == {"test_split": 0.2, "valid_split": 0.2}
         assert about["version"] == steps.__version__
+
+
+def test_all_methods_have_limits_where_the_likelihood_lives(small_run: Path) -> None:
+    """In the region of the reference, however wide the input's; ALICE and ALICES are ours."""
+    folder = small_run / "workflow_ml"
+    table = yaml.safe_load((folder / "plotting/plots/limits.yml").read_text())
+    for low, high in table["region"].values():
+        assert -1.5 <= low < high <= 1.5
+    assert {"rate", "ALICE", "ALICES", "SALLY", "SALLY (kinematics)"} <= set(table["limits"])
+    for method in ("alice", "alices"):
+        (archive,) = folder.glob(f"evaluating_*/Results_{method}.tar.gz")
+        with tarfile.open(archive) as content:
+            assert f"models/{method}/{method}.onnx" in content.getnames()
 
 
 def test_each_half_left_one_settings_file_for_each_stage(small_run: Path) -> None:

@@ -7,7 +7,7 @@ mixture is one for every theta, exactly.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,9 @@ from steps.inference.morphing.features import Features
 from steps.inference.morphing.networks import Stack
 from steps.inference.morphing.polynomial import Polynomial
 
-# Events times parameter points held at once.
-_MOST_NUMBERS = 20_000_000
+# Events times networks that are evaluated at once.
+_MOST_EVENTS = 200_000
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -27,52 +28,40 @@ class Events:
     """Events as the networks know them.
 
     Attributes:
-        matrices: M(x) of each event by the network that has not seen it, for the nominal networks
-            and each bag, ``(1 + n_bags, n, k, k)``.
+        densities: Coefficients of m^T M(x) m of each event by the network that has not seen it, for
+            the nominal networks and each bag, ``(1 + n_bags, n, c)``.
         multiplicity: How often each event counts, likewise, ``(1 + n_bags, n)``.
         polynomial: The monomials.
     """
 
-    matrices: Array
+    densities: Array
     multiplicity: Array
     polynomial: Polynomial
 
-    def mean_matrices(self) -> Array:
-        """Return <M> of the nominal networks and each bag, ``(1 + n_bags, k, k)``."""
+    def norms(self) -> Array:
+        """Return the mean densities of the nominal networks and each bag, ``(1 + n_bags, c)``."""
         share = self.multiplicity / self.multiplicity.sum(axis=1, keepdims=True)
-        mean: Array = np.einsum("be,beij->bij", share, self.matrices)
+        mean: Array = np.einsum("be,bec->bc", share, self.densities)
         return mean
 
     def log_ratio(self, points: Array, bag: int = 0) -> Array:
         """Return log rho(x|theta) of all events at parameter points, ``(n_points, n)``."""
-        m = self.polynomial.amplitudes(points)
-        form = _form(self.matrices[bag], m)
-        norm = np.einsum("gi,ij,gj->g", m, self.mean_matrices()[bag], m)
-        log_ratio: Array = np.log(form) - np.log(norm)[:, None]
+        monomials = self.polynomial.weights(points)
+        form = monomials @ self.densities[bag].T
+        norm = monomials @ self.norms()[bag]
+        # Nowhere negative, but for rounding.
+        log_ratio: Array = np.log(np.maximum(form, _TINY)) - np.log(norm)[:, None]
         return log_ratio
 
-    def expected(self, points: Array, shares: Array, bag: int = 0) -> Array:
-        """Return the mean log rho at points under shares ``(n,)`` of the events, ``(n_points,)``.
-
-        This is the log likelihood per expected event. Nothing of the size of points times events
-        is held.
-        """
-        total = np.zeros(len(points))
-        batch = max(1, _MOST_NUMBERS // len(points))
-        m, mean = self.polynomial.amplitudes(points), self.mean_matrices()[bag]
-        for start in range(0, self.matrices.shape[1], batch):
-            events = slice(start, start + batch)
-            total += np.log(_form(self.matrices[bag, events], m)) @ shares[events]
-        norm = np.einsum("gi,ij,gj->g", m, mean, m)
-        likelihood: Array = total - np.log(norm) * shares.sum()
-        return likelihood
-
-
-def _form(matrices: Array, m: Array) -> Array:
-    """Return m^T M m of matrices ``(n, k, k)`` and monomials ``(g, k)``, ``(g, n)``."""
-    squares = (m[:, :, None] * m[:, None, :]).reshape(len(m), -1)
-    form: Array = squares @ matrices.reshape(len(matrices), -1).T
-    return form
+    def score(self, point: Array, bag: int = 0) -> Array:
+        """Return the score, grad log p(x|theta) at one point ``(p,)``, ``(n, p)``."""
+        monomials = self.polynomial.weights(point[None])[0]
+        slopes = self.polynomial.weight_gradients(point)
+        norm = self.norms()[bag]
+        form = np.maximum(self.densities[bag] @ monomials, _TINY)
+        score: Array = (self.densities[bag] @ slopes.T) / form[:, None]
+        score -= (slopes @ norm) / (monomials @ norm)
+        return score
 
 
 @dataclass(frozen=True)
@@ -106,7 +95,10 @@ class Ensemble:
                 "mean": self.features.mean.tolist(),
                 "width": self.features.width.tolist(),
             },
-            "polynomial": {name: value.tolist() for name, value in vars(self.polynomial).items()},
+            "polynomial": {
+                field.name: getattr(self.polynomial, field.name).tolist()
+                for field in fields(self.polynomial)
+            },
         }
         path.with_suffix(".json").write_text(json.dumps(about, indent=1))
 
@@ -117,18 +109,19 @@ class Ensemble:
         features = about["features"]
         with np.load(path.with_suffix(".npz"), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        polynomial = Polynomial(
+            **{name: np.array(value) for name, value in about["polynomial"].items()}
+        )
         stack = Stack.of(
             {k.removeprefix("stack/"): v for k, v in arrays.items() if k.startswith("stack/")},
-            len(about["polynomial"]["amplitude"]),
+            len(polynomial.amplitude),
         )
         return cls(
             stack=stack,
             features=Features(
                 features["kinds"], np.array(features["mean"]), np.array(features["width"])
             ),
-            polynomial=Polynomial(
-                **{name: np.array(value) for name, value in about["polynomial"].items()}
-            ),
+            polynomial=polynomial,
             index=arrays["index"],
             fold=arrays["fold"],
             multiplicity=arrays["multiplicity"],
@@ -145,28 +138,30 @@ class Ensemble:
         Args:
             x: Observations ``(n, n_observables)`` of the sample, in its order.
         """
-        made = self._evaluated(x).reshape(
-            len(self.multiplicity), self.n_folds, len(x), *self._shape
+        densities = np.empty(
+            (len(self.multiplicity), len(x), len(self.polynomial.exponents)), dtype=np.float32
         )
-        own = made[:, self.fold, np.arange(len(x))]
-        return Events(own, self.multiplicity, self.polynomial)
-
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return (len(self.polynomial.amplitude),) * 2
-
-    def _evaluated(self, x: Array) -> Array:
-        """Return M = L L^T of every network for every event, ``(n_networks, n, k, k)``."""
         features = torch.as_tensor(self.features(x))
-        n_networks = len(self.stack.weights[0])
-        parts: list[Array] = []
-        batch = max(1, _MOST_NUMBERS // (n_networks * 64))
+        for left_out in range(self.n_folds):
+            rows = np.flatnonzero(self.fold == left_out)
+            unseeing = self._of_fold(left_out)
+            for part in np.array_split(rows, 1 + rows.size * len(densities) // _MOST_EVENTS):
+                densities[:, part] = self._evaluated(unseeing, features[part])
+        return Events(densities, self.multiplicity, self.polynomial)
+
+    def _of_fold(self, left_out: int) -> Stack:
+        """Return the networks, nominal and bags, that have not seen a fold."""
+        arrays = {
+            name: value[left_out :: self.n_folds] for name, value in self.stack.arrays().items()
+        }
+        return Stack.of(arrays, len(self.polynomial.amplitude))
+
+    def _evaluated(self, stack: Stack, features: torch.Tensor) -> Array:
+        """Return the density of every network for every event, ``(n_networks, n, c)``."""
         with torch.no_grad():
-            for start in range(0, len(features), batch):
-                part = features[start : start + batch].expand(n_networks, -1, -1)
-                lower = self.stack(part)
-                parts.append((lower @ lower.transpose(-1, -2)).double().numpy())
-        return np.concatenate(parts, axis=1)
+            lower = stack(features.expand(len(self.multiplicity), -1, -1))
+            matrices = (lower @ lower.transpose(-1, -2)).numpy()
+        return self.polynomial.of_matrices(matrices)
 
 
 Progress = Callable[[int, float, float], None]

@@ -27,17 +27,18 @@ class Features:
     width: Array
 
     @classmethod
-    def of(cls, x: Array, kinds: Sequence[str] | None = None) -> "Features":
+    def of(cls, x: Array, kinds: Sequence[str | None] | None = None) -> "Features":
         """Return the features of a sample.
 
         Args:
             x: Observations ``(n, n_observables)``.
             kinds: Kind of each observable; recognised where None.
         """
-        kinds = [kind(column) for column in x.T] if kinds is None else list(kinds)
-        raw = _raw(x, kinds)
+        given = kinds or [None] * x.shape[1]
+        known = [of or kind(column) for of, column in zip(given, x.T, strict=True)]
+        raw = _raw(x, known)
         width = raw.std(axis=0)
-        return cls(kinds, raw.mean(axis=0), np.where(width > 0, width, 1.0))
+        return cls(known, raw.mean(axis=0), np.where(width > 0, width, 1.0))
 
     def __call__(self, x: Array) -> Array:
         """Return the features ``(n, f)`` of observations ``(n, n_observables)``."""

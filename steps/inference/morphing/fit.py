@@ -1,12 +1,13 @@
 """Training of networks that know the polynomial: all events, exact weights, many theta at once.
 
-For events of the mixture, each counting once, rho_e(theta) = w_e(theta) / <w(theta)> is an unbiased
-estimate of p(z|theta) / p_mix(z). The cross entropy of ALICE (arXiv:1808.00973) with both classes
-summed exactly, (rho + 1) log(1 + rho_hat) - rho log rho_hat, is least for rho_hat = E[rho_e | x];
-ALICES adds alpha rho |t_e - grad log rho_hat|^2 with the exact score t_e = grad log rho_e. Both
-scores are closed forms here. Networks that know the polynomial: arXiv:2007.10356, 2410.07315.
+The nominal networks, one for each fold, are trained from nothing with a one-cycle learning rate.
+What counts is the running mean of their parameters (Shamir and Zhang, arXiv:1212.1824), as it is
+where events that they have not seen like it best. Bags begin with these networks and go on with
+their own events: in a few steps they forget what they were begun with. Networks that know the
+polynomial: arXiv:2007.10356, 2410.07315.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +16,30 @@ import torch
 from steps.arrays import Array
 from steps.inference.morphing.ensemble import Ensemble, Progress
 from steps.inference.morphing.features import Features
+from steps.inference.morphing.loss import Loss, Targets
 from steps.inference.morphing.networks import Stack
 from steps.inference.morphing.polynomial import Polynomial
 
 _WARM_UP = 0.2
 _DECAY = 1e-4
-_TINY = 1e-9
+# Few events are passed more than once in an epoch, so that it has as many steps.
+_LEAST_STEPS = 100
+# Training ends when the loss of the folds left out was least so long ago, in parts of num_epochs:
+# it may rise for a while before the learning rate falls.
+_PATIENCE = 0.5
+# Steps of a bag in parts of those that made the nominal networks, and its learning rate likewise:
+# the spread of q over the bags is then that of bags from nothing (docs/morphing.md).
+_BAG_STEPS = 0.2
+_BAG_RATE = 0.4
+# Longest gradient of a network: where the density all but vanishes one event's score would throw
+# the network far off, and Adam's memory of it would keep it there.
+_LONGEST = 1.0
+# The mean of parameters after t steps weights them by about t to this power.
+_MEMORY = 8.0
+_BAG_MEMORY = 2.0
 # Events that are evaluated at once.
 _HELD = 4096
-# Parameter points that the loss of folds left out is taken at.
+# Parameter points that losses are told for.
 _HELD_POINTS = 64
 # Smallest eigenvalue of the first matrices, in parts of the largest.
 _FLAT = 1e-3
@@ -37,12 +53,14 @@ class Options:
         alpha: Weight of the score in the loss; 0 for ALICE.
         n_folds: Folds of the cross-fitting, at least 2.
         n_bags: Samples with Poisson multiplicities beside the nominal one.
-        num_epochs: Passes over the events.
+        num_epochs: Most epochs: passes over the events, or as many as make 100 steps.
         batch_size: Events in a step of the optimiser.
         n_points: Random parameter points in a step.
         hidden_layers: Units of each hidden layer.
         learning_rate: Largest learning rate of the one-cycle schedule (arXiv:1708.07120).
         seed: Seed of all that is random.
+        kinds: Kind of each observable, see :class:`steps.inference.morphing.features.Features`;
+            None for what is recognised.
     """
 
     alpha: float
@@ -54,6 +72,7 @@ class Options:
     hidden_layers: tuple[int, ...]
     learning_rate: float
     seed: int
+    kinds: tuple[str | None, ...] | None = None
 
 
 def fit(
@@ -70,18 +89,20 @@ def fit(
         coefficients: Coefficients of their weights, ``(n, c)``.
         polynomial: The monomials.
         options: Settings.
-        progress: Called with the number of epochs so far and the losses of training and of the
-            folds left out, of the nominal networks.
+        progress: Called with the number of epochs so far and the cross entropies of training and
+            of the folds left out, of the nominal networks.
 
     Returns:
-        The ensemble, and these losses per epoch, ``(epochs, 2)``.
+        The ensemble, and these cross entropies per epoch, ``(epochs, 2)``. Training ends before
+        ``num_epochs`` where that of the folds left out no longer falls, and gives the networks for
+        which it was least.
     """
     rng = np.random.default_rng(options.seed)
     n = len(x)
     fold = rng.permutation(n) % options.n_folds
     multiplicity = np.ones((1 + options.n_bags, n), dtype=np.int16)
     multiplicity[1:] = rng.poisson(1.0, (options.n_bags, n))
-    features = Features.of(x)
+    features = Features.of(x, options.kinds)
     # One at the centre of the region, on average.
     unit = coefficients / (
         coefficients.mean(axis=0) @ polynomial.weights(polynomial.centre[None])[0]
@@ -89,15 +110,20 @@ def fit(
 
     torch.manual_seed(int(rng.integers(2**31)))
     start = _root(polynomial.mean_matrix(unit.mean(axis=0)))
-    count = len(multiplicity) * options.n_folds
-    stack = Stack(count, len(features.mean), options.hidden_layers, start)
-    ensemble = Ensemble(stack, features, polynomial, np.arange(n), fold, multiplicity)
-    trainer = _Trainer(ensemble, torch.as_tensor(features(x)), unit, options, rng)
-    losses = []
-    for epoch in range(options.num_epochs):
-        losses.append((trainer.epoch(), trainer.left_out()))
-        progress(epoch + 1, *losses[-1])
-    return ensemble, np.array(losses)
+    untrained = Stack(options.n_folds, len(features.mean), options.hidden_layers, start)
+    sample = _Sample(
+        features=torch.as_tensor(features(x)),
+        coefficients=unit,
+        fold=fold,
+        loss=Loss(polynomial, options.alpha),
+        entropy=Loss(polynomial, 0.0),
+        options=options,
+        rng=rng,
+    )
+    nominal, losses, steps = _nominal(sample, untrained, multiplicity[0], progress)
+    bags = [_bag(sample, nominal, counts, steps) for counts in multiplicity[1:]]
+    stack = Stack.joined([nominal, *bags])
+    return Ensemble(stack, features, polynomial, np.arange(n), fold, multiplicity), losses
 
 
 def _root(matrix: Array) -> Array:
@@ -107,126 +133,158 @@ def _root(matrix: Array) -> Array:
     return np.linalg.cholesky(positive)
 
 
-class _Trainer:
-    """The state of a training."""
+@dataclass(frozen=True)
+class _Sample:
+    """Events, and how they are trained on."""
 
-    def __init__(
-        self,
-        ensemble: Ensemble,
-        features: torch.Tensor,
-        coefficients: Array,
-        options: Options,
-        rng: np.random.Generator,
-    ) -> None:
-        self._stack, self._features, self._options = ensemble.stack, features, options
-        self._rng = rng
-        self._coefficients = torch.as_tensor(coefficients, dtype=torch.float32)
-        self._monomials = _Monomials(ensemble.polynomial)
-        # Always the same ones for the folds left out, so that epochs compare.
-        self._points = self._monomials.random(_HELD_POINTS)
-        self._fold = ensemble.fold
-        # Events of each network, as often as its bag counts them.
-        self._pools = [
-            np.repeat(np.arange(len(counts)), np.where(self._fold != left, counts, 0))
-            for counts in ensemble.multiplicity
-            for left in range(options.n_folds)
-        ]
-        means = np.stack([coefficients[pool].mean(axis=0) for pool in self._pools])
-        self._means = torch.as_tensor(means, dtype=torch.float32)
-        self._size = min(options.batch_size, *map(len, self._pools))
-        self._steps = min(map(len, self._pools)) // self._size
-        self._optimiser = torch.optim.AdamW(
-            self._stack.parameters(), lr=options.learning_rate, weight_decay=_DECAY
-        )
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimiser,
-            options.learning_rate,
-            total_steps=max(2, options.num_epochs * self._steps),
-            pct_start=_WARM_UP,
-        )
-
-    def epoch(self) -> float:
-        """Pass once over the events; return the mean loss of the nominal networks."""
-        order = torch.as_tensor(
-            np.stack(
-                [self._rng.permutation(pool)[: self._steps * self._size] for pool in self._pools]
-            )
-        )
-        total = 0.0
-        for rows in torch.split(order, self._size, dim=1):
-            loss = self._loss(rows, self._monomials.random(self._options.n_points))
-            self._optimiser.zero_grad()
-            torch.autograd.backward(loss.sum())
-            self._optimiser.step()
-            self._schedule.step()
-            total += float(loss[: self._options.n_folds].mean().detach())
-        return total / self._steps
-
-    def left_out(self) -> float:
-        """Return the mean loss of the nominal networks on the folds they have not seen."""
-        folds = [np.flatnonzero(self._fold == left) for left in range(self._options.n_folds)]
-        size = min(map(len, folds))
-        rows = torch.as_tensor(np.stack([fold[:size] for fold in folds]))
-        with torch.no_grad():
-            parts = [
-                self._loss(part, self._points) * part.shape[1]
-                for part in torch.split(rows, _HELD, dim=1)
-            ]
-        return float(sum(part.mean() for part in parts)) / size
-
-    def _loss(self, rows: torch.Tensor, at: "_Points") -> torch.Tensor:
-        """Return the loss of each network, or the first ones, on events ``(n_networks, n)``."""
-        count, alpha = len(rows), self._options.alpha
-        mean = self._means[:count] @ at.weights.T
-        weights = self._coefficients[rows] @ at.weights.T
-        rho = weights / mean[:, None]
-        lower = self._stack(self._features[rows])
-        amplitude = at.amplitudes @ lower
-        form = (amplitude * amplitude).sum(-1) + _TINY
-        estimate = form / mean[:, None]
-        loss = (rho + 1) * torch.log1p(estimate) - rho * torch.log(estimate)
-        if alpha:
-            gradient = at.amplitude_gradients @ lower[:, :, None]
-            estimated = 2 * (amplitude[:, :, None] * gradient).sum(-1) / form[:, :, None]
-            exact = torch.einsum("nbc,pkc->nbpk", self._coefficients[rows], at.weight_gradients)
-            exact = exact / (weights + _TINY)[:, :, None]
-            loss = loss + alpha * rho * ((estimated - exact) ** 2).sum(2)
-        return loss.mean((1, 2))
+    features: torch.Tensor  # (n, f)
+    coefficients: Array  # (n, c)
+    fold: Array  # (n,)
+    loss: Loss
+    # A few events where the density all but vanishes would decide what the score's part says.
+    entropy: Loss
+    options: Options
+    rng: np.random.Generator
 
 
 @dataclass(frozen=True)
-class _Points:
-    """Monomials at random points of the region, of scaled parameters."""
+class _Cycle:
+    """How long, how fast, and how much of the end the mean of the parameters remembers."""
 
-    weights: torch.Tensor  # (points, c)
-    weight_gradients: torch.Tensor  # (p, points, c)
-    amplitudes: torch.Tensor  # (points, k)
-    amplitude_gradients: torch.Tensor  # (p, points, k)
+    steps: int
+    learning_rate: float
+    memory: float
 
 
-class _Monomials:
-    def __init__(self, polynomial: Polynomial) -> None:
-        self._of_weights = torch.as_tensor(polynomial.exponents)
-        self._of_amplitudes = torch.as_tensor(polynomial.amplitude)
+def _nominal(
+    sample: _Sample, stack: Stack, counts: Array, progress: Progress
+) -> tuple[Stack, Array, int]:
+    """Return trained networks, the cross entropies per epoch, and how many steps made them."""
+    options = sample.options
+    pools = _Pools(sample, counts)
+    epoch_steps = pools.steps * -(-_LEAST_STEPS // pools.steps)
+    cycle = _Cycle(options.num_epochs * epoch_steps, options.learning_rate, _MEMORY)
+    trainer = _Trainer(pools, stack, cycle)
+    losses, best, best_epoch = [], stack, 0
+    for epoch in range(1, options.num_epochs + 1):
+        trainer.run(epoch_steps)
+        losses.append(trainer.entropies())
+        progress(epoch, *losses[-1])
+        if losses[-1][1] <= min(left_out for _, left_out in losses):
+            best, best_epoch = trainer.mean.copy(), epoch
+        elif epoch - best_epoch >= _PATIENCE * options.num_epochs:
+            break
+    return best, np.array(losses), max(1, best_epoch) * epoch_steps
 
-    def random(self, n: int) -> _Points:
-        u = 2 * torch.rand(n, self._of_weights.shape[1]) - 1
-        return _Points(
-            _values(u, self._of_weights),
-            _gradients(u, self._of_weights),
-            _values(u, self._of_amplitudes),
-            _gradients(u, self._of_amplitudes),
+
+def _bag(sample: _Sample, nominal: Stack, counts: Array, steps: int) -> Stack:
+    """Return the networks of a bag, from nominal ones that so many steps made."""
+    own = round(_BAG_STEPS * steps)
+    cycle = _Cycle(own, _BAG_RATE * sample.options.learning_rate, _BAG_MEMORY)
+    trainer = _Trainer(_Pools(sample, counts), nominal.copy(), cycle)
+    trainer.run(own)
+    return trainer.mean
+
+
+def _clip(gradients: Sequence[torch.Tensor | None]) -> None:
+    """Shorten the gradient ``(n_networks, ...)`` of each network that is too long, in place."""
+    known = [gradient for gradient in gradients if gradient is not None]
+    squares = [gradient.square().sum((1, 2), keepdim=True) for gradient in known]
+    length = torch.stack(squares).sum(0).sqrt()
+    for gradient in known:
+        gradient.mul_((_LONGEST / length).clamp(max=1.0))
+
+
+class _Pools:
+    """Events of each network of a sample that counts them so often; one network for each fold."""
+
+    def __init__(self, sample: _Sample, counts: Array) -> None:
+        self.sample = sample
+        folds = range(sample.options.n_folds)
+        numbers = np.arange(len(counts))
+        self._pools = [np.repeat(numbers, np.where(sample.fold != f, counts, 0)) for f in folds]
+        self._left_out = [np.flatnonzero(sample.fold == f) for f in folds]
+        means = np.stack([sample.coefficients[pool].mean(axis=0) for pool in self._pools])
+        self._means = torch.as_tensor(means, dtype=torch.float32)
+        self._coefficients = torch.as_tensor(sample.coefficients, dtype=torch.float32)
+        shortest = min(map(len, self._pools))
+        self._size = min(sample.options.batch_size, shortest)
+        self.steps = shortest // self._size
+
+    def batches(self) -> Iterator[torch.Tensor]:
+        """Give numbers of events ``(n_folds, batch)`` for ever, each event once in every pass."""
+        used = self.steps * self._size
+        while True:
+            order = [self.sample.rng.permutation(pool)[:used] for pool in self._pools]
+            yield from torch.split(torch.as_tensor(np.stack(order)), self._size, dim=1)
+
+    def of(self, rows: torch.Tensor) -> tuple[torch.Tensor, Targets]:
+        """Return features and targets of events ``(n_folds, n)``."""
+        return self.sample.features[rows], Targets(self._coefficients[rows], self._means)
+
+    def compared(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return equally many events of each pool and of each fold left out, always the same."""
+        size = min(map(len, self._left_out))
+        seen = [pool[np.linspace(0, len(pool) - 1, size).astype(int)] for pool in self._pools]
+        unseen = [rows[:size] for rows in self._left_out]
+        return torch.as_tensor(np.stack(seen)), torch.as_tensor(np.stack(unseen))
+
+
+class _Trainer:
+    """The state of a training.
+
+    Attributes:
+        mean: Networks whose parameters are running means of those that are trained.
+    """
+
+    def __init__(self, pools: _Pools, stack: Stack, cycle: _Cycle) -> None:
+        self.mean = stack.copy()
+        self._pools, self._stack, self._cycle = pools, stack, cycle
+        self._loss = pools.sample.loss
+        self._batches = pools.batches()
+        self._done = 0
+        # Always the same ones, so that epochs compare.
+        self._points = self._loss.random_points(_HELD_POINTS)
+        self._optimiser = torch.optim.AdamW(
+            stack.parameters(), lr=cycle.learning_rate, weight_decay=_DECAY, fused=True
+        )
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimiser, cycle.learning_rate, total_steps=cycle.steps, pct_start=_WARM_UP
         )
 
+    def run(self, steps: int) -> None:
+        """Take so many steps."""
+        for _ in range(steps):
+            self._step(next(self._batches))
 
-def _values(u: torch.Tensor, exponents: torch.Tensor) -> torch.Tensor:
-    return torch.prod(u[:, None, :] ** exponents, dim=-1)
+    def _step(self, rows: torch.Tensor) -> None:
+        features, targets = self._pools.of(rows)
+        entries = self._stack.entries(features)
+        points = self._loss.random_points(self._pools.sample.options.n_points)
+        with torch.no_grad():
+            derivative = self._loss.derivative(entries, targets, points)
+        self._optimiser.zero_grad()
+        entries.backward(derivative)  # type: ignore[no-untyped-call]
+        _clip([parameter.grad for parameter in self._stack.parameters()])
+        self._optimiser.step()
+        self._schedule.step()
+        self._done += 1
+        memory = self._cycle.memory
+        share = (memory + 1) / (memory + self._done)
+        with torch.no_grad():
+            for mean, now in zip(self.mean.parameters(), self._stack.parameters(), strict=True):
+                mean.lerp_(now, share)
 
+    def entropies(self) -> tuple[float, float]:
+        """Return the mean cross entropies of events of the training and of the folds left out."""
+        seen, unseen = (self._entropy(rows) for rows in self._pools.compared())
+        return seen, unseen
 
-def _gradients(u: torch.Tensor, exponents: torch.Tensor) -> torch.Tensor:
-    parts = []
-    for axis in range(exponents.shape[1]):
-        lowered = exponents.clone()
-        lowered[:, axis] = (lowered[:, axis] - 1).clamp(min=0)
-        parts.append(exponents[:, axis] * _values(u, lowered))
-    return torch.stack(parts)
+    def _entropy(self, rows: torch.Tensor) -> float:
+        total, entropy = 0.0, self._pools.sample.entropy
+        with torch.no_grad():
+            for part in torch.split(rows, _HELD, dim=1):
+                features, targets = self._pools.of(part)
+                loss = entropy(self.mean.entries(features), targets, self._points)
+                total += float(loss.mean()) * part.shape[1]
+        return total / rows.shape[1]

@@ -40,17 +40,36 @@ class Stack(torch.nn.Module):
             self.weights.append(width * torch.randn(n_networks, n_in, n_out))
             self.biases.append(bias)
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Evaluate each network, or the first ones, on features ``(n_networks, n, n_features)``."""
+    def entries(self, features: torch.Tensor) -> torch.Tensor:
+        """Return what L has on and below its diagonal, row by row, as :meth:`forward` gives L."""
         values, count = features, len(features)
         last = len(self.weights) - 1
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             values = torch.baddbmm(bias[:count], values, weight[:count])
             if layer < last:
                 values = torch.tanh(values)
+        return values
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Evaluate each network, or the first ones, on features ``(n_networks, n, n_features)``."""
+        values = self.entries(features)
         matrices = values.new_zeros(*values.shape[:2], self._k, self._k)
         matrices[..., self._rows, self._columns] = values
         return matrices
+
+    def copy(self) -> "Stack":
+        """Return networks of their own with the same parameters."""
+        return Stack.joined([self])
+
+    @classmethod
+    def joined(cls, stacks: Sequence["Stack"]) -> "Stack":
+        """Return the networks of all stacks of one shape, one after another."""
+        arrays = [stack.arrays() for stack in stacks]
+        names = arrays[0]
+        return cls.of(
+            {name: np.concatenate([each[name] for each in arrays]) for name in names},
+            stacks[0]._k,
+        )
 
     @classmethod
     def of(cls, arrays: Mapping[str, Array], k: int) -> "Stack":

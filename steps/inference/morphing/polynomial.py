@@ -7,6 +7,7 @@ m(theta)^T M m(theta) with the monomials m of the amplitude and a positive semid
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -29,14 +30,11 @@ class Polynomial:
 
     Attributes:
         exponents: Powers of each parameter in each monomial of the weights, ``(c, p)``.
-        amplitude: The same of the amplitude's monomials, whose products give all of these,
-            ``(k, p)``.
         centre: Centre of the region, ``(p,)``.
         reach: Half of its width, ``(p,)``.
     """
 
     exponents: Array
-    amplitude: Array
     centre: Array
     reach: Array
 
@@ -47,13 +45,23 @@ class Polynomial:
         Args:
             exponents: Powers of each parameter in each monomial, ``(c, p)``.
             region: Lowest and highest value of each parameter, ``(p, 2)``.
+        """
+        low, high = np.asarray(region, dtype=float).T
+        return cls(np.asarray(exponents, dtype=int), 0.5 * (low + high), 0.5 * (high - low))
+
+    @cached_property
+    def amplitude(self) -> Array:
+        """Powers of the amplitude's monomials, whose products are those of the weights, ``(k, p)``.
 
         Raises:
             FormError: Weights with these monomials are no squares of amplitudes.
         """
-        low, high = np.asarray(region, dtype=float).T
-        exponents = np.asarray(exponents, dtype=int)
-        return cls(exponents, _half(exponents), 0.5 * (low + high), 0.5 * (high - low))
+        return _half(self.exponents)
+
+    @property
+    def region(self) -> Array:
+        """Lowest and highest value of each parameter, ``(p, 2)``."""
+        return np.stack([self.centre - self.reach, self.centre + self.reach], axis=-1)
 
     def scaled(self, points: Array) -> Array:
         """Return parameter points ``(n, p)`` as the monomials take them."""
@@ -63,6 +71,17 @@ class Polynomial:
     def weights(self, points: Array) -> Array:
         """Return the weights' monomials ``(n, c)`` at parameter points ``(n, p)``."""
         return monomials(self.scaled(points), self.exponents)
+
+    def weight_gradients(self, point: Array) -> Array:
+        """Return the derivatives ``(p, c)`` of the weights' monomials at one point ``(p,)``."""
+        scaled = self.scaled(point)
+        rows = []
+        for axis, reach in enumerate(self.reach):
+            powers = self.exponents[:, axis]
+            lowered = self.exponents.copy()
+            lowered[:, axis] = np.maximum(powers - 1, 0)
+            rows.append(powers * monomials(scaled[None], lowered)[0] / reach)
+        return np.stack(rows)
 
     def amplitudes(self, points: Array) -> Array:
         """Return the amplitude's monomials ``(n, k)`` at parameter points ``(n, p)``."""
@@ -79,13 +98,8 @@ class Polynomial:
             Coefficients ``(n, c)`` with weights = coefficients . monomials.
 
         Raises:
-            FormError: Weights are negative, or no polynomials of these monomials.
+            FormError: Weights are no polynomials of these monomials.
         """
-        if weights.min(initial=0.0) < 0 and -weights.clip(max=0).sum() > _NEGATIVE * weights.sum():
-            raise FormError(
-                "events have negative weights, which have no square root; "
-                "use estimator: parameterized"
-            )
         at_benchmarks = self.weights(benchmarks)
         if np.linalg.matrix_rank(at_benchmarks) < len(self.exponents):
             raise FormError(
@@ -101,13 +115,39 @@ class Polynomial:
             )
         return found
 
+    def check_form(self, weights: Array) -> None:
+        """Refuse weights ``(n, b)`` at benchmarks that are no squares of amplitudes.
+
+        Raises:
+            FormError: Weights are negative, or of odd powers.
+        """
+        if weights.min(initial=0.0) < 0 and -weights.clip(max=0).sum() > _NEGATIVE * weights.sum():
+            raise FormError(
+                "events have negative weights, which have no square root; "
+                "use estimator: parameterized"
+            )
+        _half(self.exponents)
+
+    def of_matrices(self, matrices: Array) -> Array:
+        """Return the coefficients ``(..., c)`` of forms m^T M m of matrices ``(..., k, k)``."""
+        flat = matrices.reshape(*matrices.shape[:-2], -1)
+        coefficients: Array = flat @ self._sums.astype(matrices.dtype)
+        return coefficients
+
+    @cached_property
+    def _places(self) -> Array:
+        """Monomial of the weights that is the product of two of the amplitude, ``(k, k)``."""
+        index = {tuple(e): i for i, e in enumerate(self.exponents.tolist())}
+        return np.array([[index[tuple(a + b)] for b in self.amplitude] for a in self.amplitude])
+
+    @cached_property
+    def _sums(self) -> Array:
+        return np.eye(len(self.exponents))[self._places.ravel()]
+
     def mean_matrix(self, coefficients: Array) -> Array:
         """Return a symmetric matrix ``(k, k)`` whose form has coefficients ``(c,)``."""
-        index = {tuple(e): i for i, e in enumerate(self.exponents.tolist())}
-        pairs = [[index[tuple(a + b)] for b in self.amplitude] for a in self.amplitude]
-        places = np.array(pairs)
-        shared = np.bincount(places.ravel(), minlength=len(self.exponents))
-        matrix: Array = np.asarray(coefficients)[places] / shared[places]
+        shared = np.bincount(self._places.ravel(), minlength=len(self.exponents))
+        matrix: Array = np.asarray(coefficients)[self._places] / shared[self._places]
         return matrix
 
 

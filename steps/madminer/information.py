@@ -1,0 +1,50 @@
+"""MadMiner's Fisher information."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from steps.arrays import Array
+from steps.madminer.library import FisherInformation
+
+
+class Information:
+    """Fisher information at one parameter point; matrices ``(n_parameters, n_parameters)``."""
+
+    def __init__(self, data_file: str, theta: Array, luminosity: float) -> None:
+        """Open a MadMiner file.
+
+        Args:
+            data_file: The file.
+            theta: Parameter point ``(n_parameters,)``.
+            luminosity: Integrated luminosity in 1/pb.
+        """
+        self._fisher = FisherInformation(data_file, include_nuisance_parameters=False)
+        self._theta, self._luminosity = theta, luminosity
+
+    def in_rate(self) -> Array:
+        """Return the information in the number of events."""
+        matrix: Array = self._fisher.rate_information(
+            self._theta, self._luminosity, include_nuisance_parameters=False
+        )[0]
+        return matrix
+
+    def in_histogram(self, settings: Mapping[str, Any]) -> Array:
+        """Return that in a histogram: ``observable``, ``histogram_bins``, ``histogram_range``."""
+        bins = settings["histogram_bins"]
+        matrix: Array = self._fisher.histo_information(
+            self._theta,
+            self._luminosity,
+            observable=settings["observable"],
+            bins=np.asarray(bins, dtype=float) if isinstance(bins, Sequence) else bins,
+            histrange=settings.get("histogram_range"),
+        )[0]
+        return matrix
+
+    def in_score(self, model_file: str) -> Array:
+        """Return that in all observables and the rate, by a score estimator that was saved."""
+        matrix: Array = self._fisher.full_information(
+            self._theta, model_file, luminosity=self._luminosity
+        )[0]
+        return matrix

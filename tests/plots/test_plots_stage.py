@@ -1,0 +1,273 @@
+"""Stage plotting on results whose limits are known: paraboloids of one to four parameters."""
+
+import sys
+import tarfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+from matplotlib import pyplot as plt
+
+from steps.inference import intervals
+from steps.inference.statistics import grid
+from steps.ml import plotting
+from steps.settings import stages
+from steps.stage import provenance, results
+from steps.stage.errors import InputError, SettingError
+
+NAMES = ["cHW", "cHB", "cHd", "cHu"]
+WIDTH, RESOLUTION = 0.4, 7
+LUMINOSITY = 2e4
+PARTS = {"rate": 1.4, "histogram": 1.2, "reference": 1.0}
+
+
+def expectation(n):
+    region = np.array([[-2.0, 2.0]] * n)
+    points = {"grid": grid(region.tolist(), [RESOLUTION] * n)} if n < 4 else {}
+    shared = {
+        "region": region,
+        "theta_true": np.zeros(n),
+        "luminosity": np.array(LUMINOSITY),
+        "n_expected": np.array(45.27),
+    }
+    return {f"expectation/{name}": array for name, array in (shared | points).items()}
+
+
+def curve(n, name, scale=1.0, error=0.1):
+    """Return a paraboloid about zero whose widths are scaled; four parameters have no grid."""
+
+    def estimate():
+        reach = {"68": 1.0, "95": 1.96}
+        return intervals.Estimate(
+            0.0,
+            0.01,
+            {
+                level: (intervals.Piece(-k * width, k * width, 0.01, 0.02, False, False),)
+                for level, k in reach.items()
+            },
+        )
+
+    width = WIDTH * scale
+    estimates = tuple(estimate() for _ in range(n))
+    arrays = intervals.to_arrays(intervals.Intervals(estimates, estimates), name)
+    if n < 4:
+        q = ((expectation(n)["expectation/grid"] / width) ** 2).sum(axis=1)
+        arrays |= {f"log_likelihood/{name}": -q / 2, f"uncertainty/{name}": np.full(len(q), error)}
+    return arrays
+
+
+def reference(n):
+    arrays = expectation(n) | curve(n, "rate", PARTS["rate"])
+    for name in ("histogram", "reference"):
+        for rate, more in (("with_rate", 1.0), ("kinematics", 1.1)):
+            arrays |= curve(n, f"{name}/{rate}", PARTS[name] * more)
+    return arrays | {
+        "parameters": np.array(NAMES[:n], "S"),
+        "histogram_vars": np.array(["pt_j1"], "S"),
+        "reference_vars": np.array(["pt_j1", "delta_phi_jj"], "S"),
+        "fisher/rate": np.eye(n),
+    }
+
+
+def evaluation(n):
+    return (
+        expectation(n)
+        | curve(n, "with_rate", 1.05)
+        | curve(n, "kinematics", 1.15)
+        | {"losses": np.ones((3, 2)), "fisher/alices": 2 * np.eye(n)}
+        | {f"findings/{name}": np.array([], "S") for name in ("with_rate", "kinematics")}
+    )
+
+
+SETTINGS = stages.Plotting(
+    methods=["alices"],
+    resolutions=[RESOLUTION, RESOLUTION],
+    theta_true=[0.0, 0.0],
+    include_xsec=[True, False],
+    plotting={
+        "all_methods": False,
+        "all_methods_pvalue": "alices",
+        "all_methods_separate": False,
+        "correlations": True,
+        "correlations_methods": ["alices"],
+        "rates": True,
+    },
+)
+
+
+@pytest.fixture
+def plot(tmp_path, monkeypatch):
+    """Return a function that runs the stage and returns ``limits.yml`` and names of figures."""
+
+    def run(of_reference, *evaluations, settings=SETTINGS):
+        files = []
+        for k, arrays in enumerate(evaluations):
+            folder = tmp_path / f"run_{k}"
+            folder.mkdir()
+            results.write(folder / "results.h5", arrays)
+            provenance.write(folder / "training.yml", {"method": "alices", "run": k})
+            files.append(tmp_path / f"Results_{k}.tar.gz")
+            with tarfile.open(files[-1], "w:gz") as archive:
+                for name in ("results.h5", "training.yml"):
+                    archive.add(folder / name, arcname=name)
+        results.write(tmp_path / "reference.h5", of_reference)
+        stages.write(tmp_path / "settings.yml", settings)
+        options = {
+            "--settings": [tmp_path / "settings.yml"],
+            "--result-files": files,
+            "--reference-file": [tmp_path / "reference.h5"],
+            "--output-dir": [tmp_path / "out"],
+        }
+        words = [str(word) for key, values in options.items() for word in (key, *values)]
+        monkeypatch.setattr(sys, "argv", ["plotting", *words])
+        plotting.main()
+        plots = tmp_path / "out" / "plots"
+        table = yaml.safe_load((plots / "limits.yml").read_text())
+        return table, {path.stem for path in plots.glob("*.png")}
+
+    yield run
+    plt.close("all")
+
+
+def of(n, **changes):
+    return replace(SETTINGS, resolutions=[RESOLUTION] * n, theta_true=[0.0] * n, **changes)
+
+
+FEW = {"luminosity", "losses"}
+LIMITS = {"all_methods": True, "all_methods_separate": True}
+
+
+def test_the_table_begins_with_what_people_ask_first(plot, capsys):
+    table, names = plot(reference(2), evaluation(2))
+    assert list(table)[:5] == [
+        "theta_true",
+        "luminosity_in_1/fb",
+        "events_expected",
+        "region",
+        "limits",
+    ]
+    assert table["theta_true"] == {"cHW": 0.0, "cHB": 0.0}
+    assert table["luminosity_in_1/fb"] == 20.0
+    assert table["events_expected"] == 45.3
+    assert table["region"] == {"cHW": [-2.0, 2.0], "cHB": [-2.0, 2.0]}
+    both = ("histogram of pt_j1", "reference (pt_j1, delta_phi_jj)", "ALICES")
+    assert list(table["limits"]) == [
+        "rate",
+        *(name + end for name in both for end in ("", " (kinematics)")),
+    ]
+    # The error of q is 0.1 at the contour: one where the luminosity is ten times as high.
+    supported = table["luminosity_supported_in_1/fb"]
+    assert set(supported) == {"ALICES", "ALICES (kinematics)"}
+    assert supported["ALICES"] == pytest.approx(200, rel=0.15)
+    assert table["fisher_information"] == {
+        "rate": [[1.0, 0.0], [0.0, 1.0]],
+        "alices": [[2.0, 0.0], [0.0, 2.0]],
+    }
+    assert names == FEW
+    said = capsys.readouterr()
+    assert yaml.safe_load(said.out) == table
+    assert said.err == ""
+
+
+def test_limits_are_those_of_each_likelihood(plot):
+    limits = plot(reference(2), evaluation(2))[0]["limits"]
+    scales = {
+        "rate": 1.4,
+        "histogram of pt_j1": 1.2,
+        "reference (pt_j1, delta_phi_jj) (kinematics)": 1.1,
+        "ALICES": 1.05,
+        "ALICES (kinematics)": 1.15,
+    }
+    for label, scale in scales.items():
+        (piece,) = limits[label]["intervals"]["cHB"]["others profiled"]["68 % CL"]
+        assert piece["high"] == pytest.approx(WIDTH * scale)
+        joint = limits[label]["joint_contours_of_2_parameters"]["68 % CL"]["extent"]["cHB"]
+        assert joint == pytest.approx([-1.51 * WIDTH * scale, 1.51 * WIDTH * scale], abs=0.03)
+    assert limits["ALICES"]["reliable"] is True
+    assert limits["rate"]["reliable"] == "not judged"
+
+
+def test_only_what_is_asked_for_is_told(plot):
+    alone = of(2, include_xsec=[False], plotting=SETTINGS.plotting | {"rates": False})
+    given = {k: v for k, v in evaluation(2).items() if "with_rate" not in k}
+    table, names = plot(reference(2), given, settings=alone)
+    assert all(label.endswith("(kinematics)") for label in table["limits"])
+    assert names == FEW
+
+
+def test_networks_that_are_not_reliable_are_told_in_one_line_each(plot, capsys):
+    findings = {"findings/with_rate": np.array(["few events; simulate more", "far; train"], "S")}
+    table, _ = plot(reference(2), evaluation(2) | findings, evaluation(2))
+    assert table["limits"]["ALICES"]["reliable"] is False
+    assert table["limits"]["ALICES"]["why"] == ["few events; simulate more", "far; train"]
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: ALICES is not reliable: few events; simulate more | far; train"
+    ]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_all_figures_of_limits_by_number_of_parameters(plot, n):
+    settings = of(n, include_xsec=[True], plotting=SETTINGS.plotting | LIMITS)
+    table, names = plot(reference(n), evaluation(n), settings=settings)
+    assert names == FEW | set(LIMITS)
+    size = {1: "length", 2: "area", 3: "volume"}[n]
+    joint = table["limits"]["ALICES"][f"joint_contours_of_{n}_parameters"]
+    assert joint["68 % CL"][size]["value"] > 0
+
+
+def test_more_than_three_parameters_have_intervals_alone(plot):
+    table, names = plot(
+        reference(4), evaluation(4), settings=of(4, plotting=SETTINGS.plotting | LIMITS)
+    )
+    assert names == {"losses"}
+    (piece,) = table["limits"]["ALICES"]["intervals"]["cHu"]["others at truth"]["95 % CL"]
+    assert piece["low"] == pytest.approx(-1.96 * 1.05 * WIDTH)
+
+
+def test_toys_are_shown(plot):
+    flat = np.full(RESOLUTION**2, 3.0)
+    toys = {f"thresholds/with_rate/{level}": flat for level in ("68", "95")}
+    toys["coverage/with_rate"] = np.array([[0.0, 0.5, *[0.68, 0.01, 0.95, 0.01] * 2]])
+    assert plot(reference(2), evaluation(2) | toys)[1] == FEW | {"coverage"}
+
+
+def test_sums_over_events_may_differ_in_the_last_digits(plot):
+    nearly = {"expectation/n_expected": np.array(45.27 * (1 + 1e-15))}
+    plot(reference(2), evaluation(2) | nearly)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n_expected", np.array(45.28)),
+        ("luminosity", np.array(1e4)),
+        ("theta_true", np.array([0.0, 0.1])),
+        ("grid", np.zeros((3, 2))),
+    ],
+)
+def test_results_of_other_data_are_refused(plot, name, value):
+    with pytest.raises(InputError, match=f"{name} is not that of the reference file"):
+        plot(reference(2), evaluation(2) | {f"expectation/{name}": value})
+
+
+def test_results_without_limits_that_are_asked_for_are_refused(plot):
+    given = {k: v for k, v in evaluation(2).items() if "with_rate" not in k}
+    with pytest.raises(InputError, match="no limits of with_rate; make it with the same include"):
+        plot(reference(2), given)
+
+
+def test_a_reference_without_limits_that_are_asked_for_is_refused(plot):
+    given = {k: v for k, v in reference(2).items() if "kinematics" not in k}
+    with pytest.raises(InputError, match="no limits of reference/kinematics"):
+        plot(given, evaluation(2))
+
+
+def test_a_reference_on_another_grid_is_refused(plot):
+    with pytest.raises(InputError, match=r"limits at 49 points, not at \[7, 8\]"):
+        plot(reference(2), evaluation(2), settings=replace(SETTINGS, resolutions=[7, 8]))
+
+
+def test_methods_without_results_are_refused(plot):
+    with pytest.raises(SettingError, match="no results of sally"):
+        plot(reference(2), evaluation(2), settings=of(2, methods=["alices", "sally"]))
