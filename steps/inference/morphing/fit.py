@@ -23,7 +23,7 @@ from steps.inference.morphing.polynomial import Polynomial
 _WARM_UP = 0.2
 _DECAY = 1e-4
 # Few events are passed more than once in an epoch, so that it has as many steps.
-_LEAST_STEPS = 100
+_LEAST_STEPS = 200
 # Training ends when the loss of the folds left out was least so long ago, in parts of num_epochs:
 # it may rise for a while before the learning rate falls.
 _PATIENCE = 0.5
@@ -53,7 +53,7 @@ class Options:
         alpha: Weight of the score in the loss; 0 for ALICE.
         n_folds: Folds of the cross-fitting, at least 2.
         n_bags: Samples with Poisson multiplicities beside the nominal one.
-        num_epochs: Most epochs: passes over the events, or as many as make 100 steps.
+        num_epochs: Most epochs: passes over the events, or as many as make 200 steps.
         batch_size: Events in a step of the optimiser.
         n_points: Random parameter points in a step.
         hidden_layers: Units of each hidden layer.
