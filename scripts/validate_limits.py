@@ -433,7 +433,8 @@ def _compared(sample: Sample, drawn: Drawn, full: _Full) -> Compared:
     target = _target(sample, drawn, drawn.half_width)
     result = analyse(part, target, options(part, drawn.seed))
     reasons, facts = findings(part, result)
-    found = intervals.intervals(result.likelihoods, drawn.truth).profiled
+    bags_alone = intervals.intervals(result.likelihoods, drawn.truth)
+    found = intervals.widened(bags_alone, cross_fitted.TRAINING_ERROR).profiled
     cut = any(
         piece.low_is_edge or piece.high_is_edge
         for estimate in found
@@ -633,6 +634,7 @@ def scatter(sample: Sample, n: int, seed: int, report: Callable[[int], None]) ->
 
 def _quantities(result: Result, points: Array) -> list[tuple[float, float]]:
     """Return outermost ends of intervals and q at points, with their errors."""
+    # What the training leaves undone is common to all samples, and does not scatter.
     found = intervals.intervals(result.likelihoods, result.frame.target.theta_true.tolist())
     pairs = []
     for estimate in found.profiled:

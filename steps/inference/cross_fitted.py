@@ -20,6 +20,9 @@ from steps.inference.morphing.polynomial import Polynomial
 from steps.inference.networks import check_losses
 from steps.inference.targets import Target
 
+TRAINING_ERROR = 0.01
+"""What a training leaves undone, in units of half an interval: see docs/limits.md."""
+
 # Share of the epochs of a training that only tells where the likelihood lives.
 _SHARE_OF_EPOCHS = 0.25
 # A region that shrinks to less than this share of its width in some parameter is searched again.

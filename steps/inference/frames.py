@@ -61,12 +61,15 @@ class Frame:
         axes = [np.linspace(low, high, n) for (low, high), n in ends]
         return Interpolated(axes, values.reshape(self.resolutions))
 
-    def curve(self, name: str, likelihoods: Sequence[Likelihood]) -> dict[str, Array]:
+    def curve(
+        self, name: str, likelihoods: Sequence[Likelihood], further: float = 0.0
+    ) -> dict[str, Array]:
         """Return what likelihoods say, as arrays.
 
         Args:
             name: Name of the likelihood, ``kinematics`` for instance.
             likelihoods: The nominal one and those of the bags.
+            further: Error of an interval's ends that bags do not see, in units of half of it.
 
         Returns:
             ``log_likelihood/<name>`` ``(g,)``; ``uncertainty/<name>`` ``(g,)``, the standard
@@ -77,9 +80,9 @@ class Frame:
             edge to edge of as many points as the finer of both resolutions.
         """
         truth = self.target.theta_true.tolist()
-        found = intervals.to_arrays(intervals.intervals(likelihoods, truth), name)
+        found = intervals.widened(intervals.intervals(likelihoods, truth), further)
         shown = self._on_grid if self.has_grid else self._pairs
-        return shown(name, likelihoods) | found
+        return shown(name, likelihoods) | intervals.to_arrays(found, name)
 
     def _on_grid(self, name: str, likelihoods: Sequence[Likelihood]) -> dict[str, Array]:
         values = np.array([likelihood(self.points) for likelihood in likelihoods])

@@ -11,7 +11,7 @@ analysis of resampled simulation, and their spread is the uncertainty of whateve
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -201,6 +201,31 @@ def intervals(
         lines = [Slice(likelihood, truth, np.array([axis])) for likelihood in likelihoods]
         fixed += _estimates(lines, levels)
     return Intervals(_estimates(likelihoods, levels), tuple(fixed))
+
+
+def widened(found: Intervals, share: float) -> Intervals:
+    """Return intervals whose ends have a further error, a share of half the piece, in quadrature.
+
+    Bags see the variance of a training, not what it leaves undone.
+
+    Args:
+        found: The intervals.
+        share: Further error in units of half the piece.
+    """
+
+    def piece(of: Piece) -> Piece:
+        further = share * 0.5 * (of.high - of.low)
+        return replace(
+            of,
+            low_error=float(np.hypot(of.low_error, further)),
+            high_error=float(np.hypot(of.high_error, further)),
+        )
+
+    def estimate(of: Estimate) -> Estimate:
+        pieces = {level: tuple(map(piece, these)) for level, these in of.pieces.items()}
+        return replace(of, pieces=pieces)
+
+    return Intervals(tuple(map(estimate, found.profiled)), tuple(map(estimate, found.fixed)))
 
 
 def pairwise(likelihood: Likelihood, i: int, j: int, n: int) -> Array:

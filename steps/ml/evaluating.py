@@ -193,7 +193,7 @@ def _cross_fitted(
             sample, target.region, target.theta_true, target.luminosity, with_rate=with_rate
         )
         name = frames.NAMES[with_rate]
-        arrays |= frame.curve(name, found)
+        arrays |= frame.curve(name, found, cross_fitted.TRAINING_ERROR)
         arrays |= _judged(data_file, sample, events, found, (name, frame))
         if settings.toys["n_toys"] and frame.has_grid:
             toys_rng = seeds.generator(about["seed"], "toys", name)
