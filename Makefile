@@ -148,7 +148,7 @@ docs: $(VENV)/run.stamp
 graph: $(VENV)/run.stamp
 	@$(VENV)/bin/python -m scripts.graph $(ARGS)
 
-validate: $(VENV)/run.stamp
+validate: $(VENV)/run.stamp validate-networks
 	@$(VENV)/bin/python -m scripts.validate
 
 validate-networks: $(VENV)/run.stamp

@@ -317,6 +317,13 @@ def _summary(reference: Arrays, runs: Runs, entries: Sequence[_Entry]) -> dict[s
             for name in items[0]
             if name.startswith("fisher/")
         },
+        "errors_of_fisher_information": {
+            method: _rounded(np.std(bags, axis=0, ddof=1))
+            if len(bags := items[0][f"fisher_bags/{method}"]) > 1
+            else "not known: fewer than two bags"
+            for method, items in runs.items()
+            if f"fisher_bags/{method}" in items[0]
+        },
     }
 
 
