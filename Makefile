@@ -51,7 +51,7 @@ help:
 	@echo "make mlflow-server                      a tracking server; use it with MLFLOW_TRACKING_URI=..."
 	@echo "make reana-check reana-run reana-status reana-download   the same on a REANA cluster"
 	@echo "make worker CELERY_BROKER=... [CORES=...]  run steps of 'make run BACKEND=celery CELERY_BROKER=...'"
-	@echo "make test                               the tests that every change needs, five minutes"
+	@echo "make test                               the tests that every change needs, eight minutes"
 	@echo "make test-all                           the long ones too (test-slow), and the images (test-images)"
 	@echo "make validate MADGRAPH_DIR=...          the built-in generator against MadGraph"
 	@echo "make validate-networks                  networks against the exact ratio at parton level"
