@@ -38,7 +38,7 @@ def toys(
         counts: Function from a parameter point ``(p,)`` to how often each event is expected there,
             ``(n,)``.
         n_toys: Number of pseudo-experiments at a point.
-        points: Parameter points at which coverage is told.
+        points: Parameter points at which coverage is told; those outside the region are left out.
         rng: Source of what is random.
 
     Returns:
@@ -54,7 +54,9 @@ def toys(
     )
     on_grid = dict(zip(CONFIDENCE_LEVELS, found.at(frame.points), strict=True))
     rows = []
-    for point in np.atleast_2d(np.array(points, dtype=float)):
+    low, high = frame.target.region.T
+    wanted = np.atleast_2d(np.array(points, dtype=float))
+    for point in wanted[((wanted >= low) & (wanted <= high)).all(axis=1)]:
         q = pseudo_experiments.experiments(model.table, model.at(point), _MORE * n_toys, rng)
         cuts = np.concatenate([chi2.isf(levels, df=len(axes)), found.at(point[None])[:, 0]])
         covered = [value for cut in cuts for value in pseudo_experiments.coverage(q, float(cut))]
