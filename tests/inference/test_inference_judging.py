@@ -129,7 +129,9 @@ def counting(n_expected=400.0):
 def test_thresholds_of_a_counting_experiment_are_those_of_chi_squared():
     frame, likelihood, counts = counting()
     rng = np.random.default_rng(1)
-    thresholds, coverage = covering.toys(frame, likelihood, counts, 3000, [[0.0], [0.1], [0.9]], rng)
+    thresholds, coverage = covering.toys(
+        frame, likelihood, counts, 3000, [[0.0], [0.1], [0.9]], rng
+    )
     assert set(thresholds) == {"68", "95"}
     near = np.abs(frame.points[:, 0]) < 0.1
     for level, p_value in (("68", 0.32), ("95", 0.05)):
