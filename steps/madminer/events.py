@@ -1,6 +1,6 @@
 """Events of a MadMiner file and their weights at any parameter point."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,33 +28,23 @@ class Events:
         """Return the parameter point ``(n_parameters,)`` of a benchmark or point."""
         return np.asarray(self._data._get_theta_value(reference), dtype=float)
 
-    def cross_sections(self, points: Sequence[Array]) -> Array:
-        """Return the cross sections after cuts at parameter points, in pb."""
-        return np.asarray(self._data.xsecs(thetas=list(points))[0])
+    def cross_section(self, point: Array) -> float:
+        """Return the cross section after cuts at a parameter point, in pb."""
+        return float(self._data.xsecs(thetas=[point])[0][0])
 
-    def weighted(self, reference: Reference, first: int = 0) -> tuple[Array, Array]:
+    def weighted(self, reference: Reference) -> tuple[Array, Array]:
         """Return observations ``(n, n_observables)`` and weights ``(n,)`` in pb.
 
         Args:
             reference: Benchmark or parameter point.
-            first: Number of the first event.
         """
-        x, weights = self._data.weighted_events(theta=reference, start_event=first)
+        x, weights = self._data.weighted_events(theta=reference)
         return x, weights
 
     def gradients(self, point: Array) -> Array:
         """Return the gradients ``(n_parameters, n)`` of all events' weights at a point, in pb."""
         gradients: Array = self._data.weighted_events(theta=point, derivative=True)[1]
         return gradients.T
-
-    def drawn(self, last: int, n: int) -> tuple[Array, Array]:
-        """Return n of the events before ``last``, drawn by NumPy's global state.
-
-        Returns:
-            Observations ``(n, n_observables)`` and weights of the benchmarks ``(n, n_benchmarks)``.
-        """
-        x, weights = self._data.weighted_events(start_event=0, end_event=last, n_draws=n)
-        return x, weights
 
     def mixture(self) -> tuple[Array, Array]:
         """Return all events as drawn from the mixture of what they were drawn from.
@@ -87,10 +77,6 @@ class Events:
     def exponents(self) -> Array:
         """Powers of the parameters in each monomial of the weights, ``(n, n_parameters)``."""
         return np.asarray(self._data.morpher.components, dtype=int)
-
-    def morphing_weights(self, point: Array) -> Array:
-        """Return what the benchmarks' weights are multiplied by at a point, ``(n_benchmarks,)``."""
-        return np.asarray(self._data.morpher.calculate_morphing_weights(point))
 
 
 class Sampler:

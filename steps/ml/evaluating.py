@@ -129,11 +129,6 @@ def _frame(settings: stages.Evaluating, reference_file: Path | None) -> frames.F
     return frames.Frame(target, settings.resolutions)
 
 
-def _n_expected(data_file: Path, target: Target) -> float:
-    (cross_section,) = Events(str(data_file)).cross_sections([target.theta_true])
-    return target.luminosity * float(cross_section)
-
-
 def _limits(
     settings: stages.Evaluating,
     data_file: Path,
@@ -153,7 +148,9 @@ def _limits(
     references = [Events(str(data_file)).point(point) for point in named]
     kinematics = log_likelihoods(analysis, method, model, references)
     trained = np.array(about["expectation"]["region"])
-    arrays = frame.arrays(_n_expected(data_file, target))
+    arrays = frame.arrays(
+        target.luminosity * Events(str(data_file)).cross_section(target.theta_true)
+    )
     for with_rate in target.rates:
         values = kinematics + analysis.rate() * with_rate
         likelihoods = [frame.interpolated(row) for row in values]
@@ -187,7 +184,9 @@ def _cross_fitted(
     events = samples.mixture(str(data_file), model.index)
     coefficients = model.polynomial.coefficients(events["weights"], events["benchmarks"])
     sample = cross_fitted.Sample(model.events(events["x"]), coefficients)
-    arrays = frame.arrays(_n_expected(data_file, target))
+    arrays = frame.arrays(
+        target.luminosity * Events(str(data_file)).cross_section(target.theta_true)
+    )
     for with_rate in target.rates:
         found = cross_fitted.likelihoods(
             sample, target.region, target.theta_true, target.luminosity, with_rate=with_rate

@@ -51,7 +51,9 @@ def main() -> None:
         target = replace(target, region=_focus(filled["reference"], target, far))
     frame = Frame(target, settings.resolutions)
     curves = _curves(filled, target)
-    arrays = frame.arrays(_n_expected(args.data_file, target)) | {
+    arrays = frame.arrays(
+        target.luminosity * Events(str(args.data_file)).cross_section(target.theta_true)
+    ) | {
         "parameters": np.array(list(setup.parameters), "S"),
         **{f"{name}_vars": np.array(these, "S") for name, these in names.items()},
     }
@@ -76,11 +78,6 @@ def _reference_vars(settings: stages.Reference, observables: Sequence[str]) -> S
     if settings.reference_vars:
         return settings.reference_vars
     return observables if len(observables) <= histograms.MOST else settings.histogram_vars
-
-
-def _n_expected(data_file: Path, target: Target) -> float:
-    (cross_section,) = Events(str(data_file)).cross_sections([target.theta_true])
-    return target.luminosity * float(cross_section)
 
 
 def _simulation(settings: stages.Reference, data_file: Path) -> Simulation:
