@@ -37,6 +37,8 @@ _MOST_MINIMA = 4
 _APART = 0.02
 # In grids of two parameters a start that is less far from a minimum is not tried, for speed.
 _NEAR = 0.05
+# q up to which two minima are as good.
+_EQUAL = 1e-4
 # Values of a parameter at which q is profiled.
 _PROFILE_VALUES = 49
 # How often values are added where it turns.
@@ -426,11 +428,19 @@ def _refine(deviance: _Deviance, start: Array, held: Array | None = None) -> _Mi
 
 
 def _distinct(minima: Iterable[_Minimum]) -> list[_Minimum]:
-    """Return the best of those that are apart, the best first."""
+    """Return the best of those that are apart, the best first.
+
+    Along a flat valley, which a rate alone has, the one nearest to the centre comes first: which
+    one is a hair better depends on the machine.
+    """
     kept: list[_Minimum] = []
     for minimum in sorted(minima, key=_Minimum.by_value):
         if not _is_near(minimum.at, kept, _APART):
             kept.append(minimum)
+    if kept:
+        equal = [m for m in kept if m.value < kept[0].value + _EQUAL]
+        equal.sort(key=lambda m: float(np.abs(m.at - 0.5).sum()))
+        kept = equal + kept[len(equal) :]
     return kept[:_MOST_MINIMA]
 
 
