@@ -20,6 +20,8 @@ _MIN_EFFECTIVE_EVENTS = 150
 class Closure:
     """A quantity in the well-filled bins.
 
+    Errors are those of the scatter of the bins about a line, whatever it is from.
+
     Attributes:
         truth: Value from the histograms, ``(n_bins,)``.
         estimate: Value from the network, averaged in the same bins, ``(n_bins,)``.
@@ -43,6 +45,22 @@ class Closure:
         if self.truth.size < 3:
             return float("nan")
         return float(np.polyfit(self.truth, self.estimate, 1)[0])
+
+    @property
+    def correlation_error(self) -> float:
+        """Standard error (1 - r^2) / sqrt(n - 2) of the correlation r of n bins."""
+        if self.truth.size < 3:
+            return float("nan")
+        return float((1 - self.correlation**2) / np.sqrt(self.truth.size - 2))
+
+    @property
+    def slope_error(self) -> float:
+        """Standard error of the slope, from the residuals of the line."""
+        if self.truth.size < 3:
+            return float("nan")
+        left = self.estimate - np.polyval(np.polyfit(self.truth, self.estimate, 1), self.truth)
+        scatter = np.sum(left**2) / (self.truth.size - 2)
+        return float(np.sqrt(scatter / np.sum((self.truth - self.truth.mean()) ** 2)))
 
 
 def to_arrays(comparisons: Sequence[Closure]) -> dict[str, Array]:

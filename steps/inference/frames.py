@@ -17,6 +17,9 @@ from steps.inference.targets import Target
 NAMES = {True: "with_rate", False: "kinematics"}
 """Names of likelihoods with and without the number of events."""
 
+# Parameters of a joint contour where there is no grid of all.
+_PAIR = 2
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -74,13 +77,17 @@ class Frame:
         Returns:
             ``log_likelihood/<name>`` ``(g,)``; ``uncertainty/<name>`` ``(g,)``, the standard
             deviation of q = -2 ln(L / L_best) over the bags, NaN for fewer than two; and
-            ``intervals/<name>/...``, see :func:`steps.inference.intervals.to_arrays`. For more
+            ``intervals/<name>/...``, see :func:`steps.inference.intervals.to_arrays`, with the
+            extents of joint contours as profiled intervals of level ``joint_68``, … For more
             than three parameters, in place of the first two ``pairs/<name>/<i>_<j>`` ``(n, n)``,
             the nominal q of parameters i and j, the others at their best values, on a grid from
             edge to edge of as many points as the finer of both resolutions.
         """
         truth = self.target.theta_true.tolist()
-        found = intervals.widened(intervals.intervals(likelihoods, truth), further)
+        of = len(self.resolutions) if self.has_grid else _PAIR
+        joint = intervals.joint_levels(of)
+        found = intervals.intervals(likelihoods, truth, profiled_alone=joint)
+        found = intervals.widened(found, further)
         shown = self._on_grid if self.has_grid else self._pairs
         return shown(name, likelihoods) | intervals.to_arrays(found, name)
 

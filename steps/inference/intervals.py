@@ -21,10 +21,14 @@ from scipy.spatial import KDTree
 from scipy.stats import chi2, qmc
 
 from steps.arrays import Array
+from steps.inference import statistics
 from steps.inference.likelihood import Likelihood
 
 LEVELS = {"68": 1.0, "95": float(chi2.ppf(0.95, df=1))}
 """q at the ends of one parameter's interval, by confidence level in per cent (68.27 and 95)."""
+
+JOINT = "joint_"
+"""What the names of levels begin with at which profiled intervals are extents of joint contours."""
 
 # All lengths below are in units of the region's widths.
 # Points of the coarse scan are two to this power for one parameter and twice as many for each
@@ -159,6 +163,12 @@ def best_fit(likelihood: Likelihood, starts: Sequence[Array] = ()) -> tuple[Arra
     return deviance.point(best.at), -0.5 * best.value
 
 
+def joint_levels(n_parameters: int) -> dict[str, float]:
+    """Return q at the joint contours of so many parameters, by name: ``joint_68``, ``joint_95``."""
+    levels = statistics.CONFIDENCE_LEVELS.items()
+    return {f"{JOINT}{name}": statistics.level(p_value, n_parameters) for name, p_value in levels}
+
+
 def q_at(likelihoods: Sequence[Likelihood], point: Sequence[float]) -> tuple[float, float]:
     """Return q at a point, for instance of the true point: the distance of the best fit from it.
 
@@ -182,6 +192,7 @@ def intervals(
     likelihoods: Sequence[Likelihood],
     theta_true: Sequence[float],
     levels: Mapping[str, float] = LEVELS,
+    profiled_alone: Mapping[str, float] | None = None,
 ) -> Intervals:
     """Return the best fit and the intervals of each parameter.
 
@@ -193,6 +204,7 @@ def intervals(
         likelihoods: Nominal log likelihood and bags.
         theta_true: Where the others are fixed, ``(p,)``.
         levels: q at the ends by confidence level.
+        profiled_alone: Further ones, of the profiled intervals alone.
 
     Raises:
         ValueError: The true point is outside the region.
@@ -202,17 +214,18 @@ def intervals(
     for axis in range(len(truth)):
         lines = [Slice(likelihood, truth, np.array([axis])) for likelihood in likelihoods]
         fixed += _estimates(lines, levels)
-    return Intervals(_estimates(likelihoods, levels), tuple(fixed))
+    profiled = _estimates(likelihoods, {**levels, **(profiled_alone or {})})
+    return Intervals(profiled, tuple(fixed))
 
 
 def widened(found: Intervals, share: float) -> Intervals:
-    """Return intervals whose ends have a further error, a share of half the piece, in quadrature.
+    """Return intervals whose ends and best fits have a further error, in quadrature.
 
     Bags see the variance of a training, not what it leaves undone.
 
     Args:
         found: The intervals.
-        share: Further error in units of half the piece.
+        share: Further error in units of half the piece; of a best fit, of half the 68 % interval.
     """
 
     def piece(of: Piece) -> Piece:
@@ -225,7 +238,9 @@ def widened(found: Intervals, share: float) -> Intervals:
 
     def estimate(of: Estimate) -> Estimate:
         pieces = {level: tuple(map(piece, these)) for level, these in of.pieces.items()}
-        return replace(of, pieces=pieces)
+        inner = of.pieces["68"]
+        further = share * 0.5 * (inner[-1].high - inner[0].low)
+        return replace(of, pieces=pieces, error=float(np.hypot(of.error, further)))
 
     return Intervals(tuple(map(estimate, found.profiled)), tuple(map(estimate, found.fixed)))
 

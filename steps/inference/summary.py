@@ -1,7 +1,7 @@
 """What evaluations found, as tables and numbers for people."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -160,7 +160,8 @@ def table(curve: Curve, parameters: Sequence[str]) -> dict[str, Any]:
             }
             for number, name in enumerate(parameters)
         },
-        **(_joint(curve.surface, parameters) if curve.surface else _of_pairs(curve, parameters)),
+        **(_joint(curve, curve.surface, parameters) if curve.surface else {}),
+        **(_of_pairs(curve, parameters) if curve.pairs else {}),
     }
 
 
@@ -209,23 +210,28 @@ def _averaged(same: Sequence[intervals.Piece]) -> intervals.Piece:
 
 
 def _pieces(curve: Curve, kind: str, number: int, confidence: str) -> list[dict[str, Any]]:
-    described = []
-    for piece in pieces(curve, kind, number, confidence):
-        row: dict[str, Any] = {}
-        for end in ("low", "high"):
-            edge = getattr(piece, f"{end}_is_edge")
-            error = getattr(piece, f"{end}_error")
-            row[end] = round(getattr(piece, end), _DIGITS)
-            row[f"{end}_error"] = "none: the edge of the region" if edge else _known(error)
-        described.append(row)
-    return described
+    return [_piece(piece) for piece in pieces(curve, kind, number, confidence)]
 
 
-def _joint(surface: Surface, parameters: Sequence[str]) -> dict[str, Any]:
+def _piece(piece: intervals.Piece) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for end in ("low", "high"):
+        edge = getattr(piece, f"{end}_is_edge")
+        error = getattr(piece, f"{end}_error")
+        row[end] = round(getattr(piece, end), _DIGITS)
+        row[f"{end}_error"] = "none: the edge of the region" if edge else _known(error)
+    return row
+
+
+def _joint(curve: Curve, surface: Surface, parameters: Sequence[str]) -> dict[str, Any]:
     n = len(parameters)
+    kind = {1: "length", 2: "area", 3: "volume"}[n]
     return {
         f"joint_contours_of_{n}_parameters": {
-            f"{name} % CL": _contour(surface, level(p_value, n), parameters)
+            f"{name} % CL": {
+                "extent": _extents(curve, name, dict(enumerate(parameters))),
+                kind: _with_error(*surface.size(level(p_value, n))),
+            }
             for name, p_value in CONFIDENCE_LEVELS.items()
         },
         "uncertainty_of_q": _known(surface.error_at_contour()),
@@ -234,34 +240,37 @@ def _joint(surface: Surface, parameters: Sequence[str]) -> dict[str, Any]:
 
 def _of_pairs(curve: Curve, parameters: Sequence[str]) -> dict[str, Any]:
     """Return the extents of the joint contours of two parameters, the others profiled."""
-    if not curve.pairs:
-        return {}
     return {
         "joint_contours_of_pairs": {
             f"{parameters[i]}, {parameters[j]}": {
-                f"{name} % CL": _reach(surface, level(p_value, 2), (parameters[i], parameters[j]))
-                for name, p_value in CONFIDENCE_LEVELS.items()
+                f"{name} % CL": {
+                    "extent": _extents(curve, name, {k: parameters[k] for k in (i, j)})
+                }
+                for name in CONFIDENCE_LEVELS
             }
-            for (i, j), surface in curve.pairs.items()
+            for i, j in curve.pairs
         }
     }
 
 
-def _reach(surface: Surface, q: float, parameters: Sequence[str]) -> dict[str, Any]:
-    if surface.q.min() >= q:
-        return {"extent": "less than the steps of the grid; give a smaller region"}
-    extents = zip(parameters, surface.extent(q), strict=True)
-    edge = {"reaches": "the edge of the region"} if surface.touches(q) else {}
-    return {
-        "extent": {name: [round(end, _DIGITS) for end in ends] for name, ends in extents},
-        **edge,
-    }
+def _extents(curve: Curve, confidence: str, names: Mapping[int, str]) -> dict[str, Any]:
+    """Return how far the joint contour reaches along parameters, by their numbers."""
+    return {name: _piece(extent(curve, number, confidence)) for number, name in names.items()}
 
 
-def _contour(surface: Surface, q: float, parameters: Sequence[str]) -> dict[str, Any]:
-    size, error = surface.size(q)
-    name = {1: "length", 2: "area", 3: "volume"}[len(parameters)]
-    return {**_reach(surface, q, parameters), name: _with_error(size, error)}
+def extent(curve: Curve, number: int, confidence: str) -> intervals.Piece:
+    """Return how far the joint contour reaches along a parameter, over all its pieces.
+
+    Args:
+        curve: The curve.
+        number: Number of the parameter.
+        confidence: Confidence level in per cent.
+    """
+    found = pieces(curve, "profiled", number, f"{intervals.JOINT}{confidence}")
+    first, last = found[0], found[-1]
+    return replace(
+        first, high=last.high, high_error=last.high_error, high_is_edge=last.high_is_edge
+    )
 
 
 def terms(runs: Sequence[Arrays], parameters: Sequence[str]) -> dict[str, Any]:
@@ -305,7 +314,7 @@ def _terms(row: Array, errors: Array) -> dict[str, Any]:
     return made | ({"no_meaning_beyond": beyond} if beyond else {})
 
 
-def supported_luminosity(surface: Surface | None, luminosity: float) -> float | str:
+def supported_luminosity(surface: Surface | None, luminosity: float) -> dict[str, Any] | str:
     """Return up to which luminosity the error of q at the contour stays below 1, or why not.
 
     Args:
@@ -317,7 +326,9 @@ def supported_luminosity(surface: Surface | None, luminosity: float) -> float | 
     if not np.isfinite(surface.error).all():
         return _UNKNOWN
     found = surface.supported() * luminosity
-    return float(f"{found:.3g}") if np.isfinite(found) else "none: the error of q is too large"
+    if not np.isfinite(found):
+        return "none: the error of q is too large"
+    return {"value": float(f"{found:.3g}"), "error": "none: it is where an error reaches 1"}
 
 
 def expectation_numbers(arrays: Arrays) -> dict[str, float]:
@@ -378,21 +389,14 @@ def limit_numbers(name: str, curve: Curve, parameters: Sequence[str]) -> dict[st
                 f"{key}_low_error": found[0].low_error,
                 f"{key}_high_error": found[-1].high_error,
             }
+            if curve.surface:
+                key, joint = f"{name}_joint_{each}/{parameter}", extent(curve, number, each)
+                numbers |= {f"{key}_low": joint.low, f"{key}_high": joint.high}
     if curve.surface:
-        numbers |= _contour_numbers(name, curve.surface, parameters)
+        numbers[f"{name}_uncertainty_of_q"] = curve.surface.error_at_contour()
     if curve.findings is not None:
         numbers[f"{name}_reliable"] = float(curve.reliable)
     return {key: value for key, value in numbers.items() if np.isfinite(value)}
-
-
-def _contour_numbers(name: str, surface: Surface, parameters: Sequence[str]) -> dict[str, float]:
-    numbers = {f"{name}_uncertainty_of_q": surface.error_at_contour()}
-    for each, p_value in CONFIDENCE_LEVELS.items():
-        extents = surface.extent(level(p_value, len(parameters)))
-        for parameter, (low, high) in zip(parameters, extents, strict=True):
-            key = f"{name}_joint_{each}/{parameter}"
-            numbers |= {f"{key}_low": low, f"{key}_high": high}
-    return numbers
 
 
 def fisher_numbers(matrix: Array, parameters: Sequence[str]) -> dict[str, float]:

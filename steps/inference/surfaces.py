@@ -107,13 +107,6 @@ class Surface:
             ends.append((float(there.min()), float(there.max())))
         return ends
 
-    def touches(self, level: float) -> bool:
-        """Return whether the region q < level reaches the edge of the grid."""
-        inside = self.q < level
-        return any(
-            bool(np.take(inside, [0, -1], axis=number).any()) for number in range(inside.ndim)
-        )
-
     def size(self, level: float) -> tuple[float, float]:
         """Return the length, area or volume of the region q < level, and its error."""
         cell = float(np.prod([axis[1] - axis[0] for axis in self.axes]))

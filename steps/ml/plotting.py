@@ -306,7 +306,7 @@ def _summary(reference: Arrays, runs: Runs, entries: Sequence[_Entry]) -> dict[s
         "closure": {
             method: {
                 name: _rounded([getattr(c, name) for c in comparisons])
-                for name in ("correlation", "slope")
+                for name in ("correlation", "correlation_error", "slope", "slope_error")
             }
             for method, items in runs.items()
             if (comparisons := from_arrays(items))

@@ -164,7 +164,8 @@ def _extents_of_contours(folder: Path) -> np.ndarray:
     limits = yaml.safe_load((folder / "plotting/plots/limits.yml").read_text())["limits"]
     contours = [one["joint_contours_of_2_parameters"] for one in limits.values()]
     extents = [each[level]["extent"] for each in contours for level in ("68 % CL", "95 % CL")]
-    return np.array([ends for extent in extents for ends in extent.values()])
+    ends = [one for extent in extents for one in extent.values()]
+    return np.array([[one["low"], one["high"]] for one in ends])
 
 
 def test_limits_agree_better_than_those_of_two_seeds(runs: dict[str, Path]) -> None:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import linregress
 
 from steps.inference import closure
-from steps.inference.closure import Binning
+from steps.inference.closure import Binning, Closure
 
 
 @settings(max_examples=30, deadline=None)
@@ -73,3 +74,15 @@ def test_quantile_bins_of_a_constant_or_default_observable():
 def test_fewer_than_three_bins_have_no_correlation():
     found = closure.Closure(*(np.ones(2),) * 3)
     assert np.isnan([found.correlation, found.slope]).all()
+
+
+def test_errors_of_slope_and_correlation_are_those_of_a_regression():
+    rng = np.random.default_rng(3)
+    truth = rng.normal(size=40)
+    made = Closure(truth, 0.9 * truth + rng.normal(scale=0.1, size=40), np.full(40, 1 / 40))
+    found = linregress(made.truth, made.estimate)
+    assert (made.slope, made.slope_error) == pytest.approx((found.slope, found.stderr))
+    # (1 - r^2) / sqrt(n - 2), by way of the slope.
+    assert made.correlation_error == pytest.approx(
+        made.slope_error * made.truth.std() / made.estimate.std() * np.sqrt(1 - found.rvalue**2)
+    )

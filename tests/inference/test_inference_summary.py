@@ -120,10 +120,10 @@ def test_table_of_a_paraboloid(centre, width):
     for confidence, p_value in (("68 % CL", 0.32), ("95 % CL", 0.05)):
         q = level(p_value, 2)
         expected = centre + np.sqrt(q) * width * np.array([-1, 1])
-        assert joint[confidence]["extent"]["a"] == pytest.approx(expected, abs=0.025)
+        extent = joint[confidence]["extent"]["a"]
+        assert [extent["low"], extent["high"]] == pytest.approx(expected, abs=1e-3)
         area = joint[confidence]["area"]
         assert area["value"] == pytest.approx(q * np.pi * width * 0.5, rel=0.02)
-        assert "reaches" not in joint[confidence]
 
 
 def test_intervals_at_the_edge_say_so():
@@ -131,7 +131,9 @@ def test_intervals_at_the_edge_say_so():
     (piece,) = table["intervals"]["a"]["others profiled"]["68 % CL"]
     assert piece["high"] == 2.0
     assert piece["high_error"] == "none: the edge of the region"
-    assert table["joint_contours_of_2_parameters"]["68 % CL"]["reaches"] == "the edge of the region"
+    extent = table["joint_contours_of_2_parameters"]["68 % CL"]["extent"]["a"]
+    assert extent["high_error"] == "none: the edge of the region"
+    assert isinstance(extent["low"], float)
 
 
 def test_errors_are_those_of_the_bags(runs):
@@ -150,9 +152,10 @@ def test_numbers_are_those_of_the_table(runs):
         for each in ("68", "95"):
             (piece,) = table["intervals"][name]["others profiled"][f"{each} % CL"]
             joint = table["joint_contours_of_2_parameters"][f"{each} % CL"]["extent"][name]
-            for end, value in zip(("low", "high"), joint, strict=True):
+            for end in ("low", "high"):
                 assert numbers[f"k_{each}/{name}_{end}"] == pytest.approx(piece[end], abs=1e-4)
-                assert numbers[f"k_joint_{each}/{name}_{end}"] == pytest.approx(value, abs=1e-4)
+                found = numbers[f"k_joint_{each}/{name}_{end}"]
+                assert found == pytest.approx(joint[end], abs=1e-4)
 
 
 def test_more_parameters_than_a_grid_has_leave_the_contours_out(runs):

@@ -63,16 +63,16 @@ def test_best_fit_lies_within_its_interval_around_the_truth(table: dict, method:
         # A few tenths of the interval off the truth is what training noise makes.
         assert abs(best - truth) <= 0.25
         joint = contour(table, method, "68")["extent"][name]
-        assert joint[0] < low < high < joint[1]
+        assert joint["low"] < low < high < joint["high"]
 
 
 @pytest.mark.parametrize("method", ["ALICE", "ALICES", "SALLY"])
 def test_limits_lie_inside_the_region_and_beat_the_rate(table: dict, method: str) -> None:
     for name, (first, last) in table["region"].items():
-        low, high = contour(table, method, "95")["extent"][name]
-        assert -1.5 <= first < low < high < last <= 1.5
+        extent = contour(table, method, "95")["extent"][name]
+        assert -1.5 <= first < extent["low"] < extent["high"] < last <= 1.5
         rate = contour(table, "rate", "95")["extent"][name]
-        assert high - low < rate[1] - rate[0]
+        assert extent["high"] - extent["low"] < rate["high"] - rate["low"]
 
 
 @pytest.mark.parametrize("method", ["ALICE", "ALICES"])
