@@ -211,7 +211,7 @@ def test_neyman_region_of_one_parameter_holds_what_any_value_of_the_other_holds(
 
 def test_supported_luminosity_or_why_there_is_none(runs):
     surface = Curve.read(runs, "k", RESOLUTIONS).surface
-    assert summary.supported_luminosity(surface, 10.0) == pytest.approx(
+    assert summary.supported_luminosity(surface, 10.0)["value"] == pytest.approx(
         10 * surface.supported(), rel=0.01
     )
     unknown = Curve.read([evaluated((0.0, 0.0))], "k", RESOLUTIONS).surface
