@@ -1,8 +1,11 @@
 """Run the workflow, or one half of it, through ``yadage-run``: ``python -m scripts.run --help``."""
 
 import argparse
+import contextlib
+import json
 import os
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +15,7 @@ from scripts.engine import containers, launch, parameters, tracking, workdir
 from scripts.engine.celery import broker, workers
 from scripts.engine.errors import Interrupted, RunFailed, UsageError
 from scripts.engine.launch import ROOT, THIS_MACHINE, Site, Specification
+from scripts.engine.resume import extension, journal, status, store
 
 
 class Target(NamedTuple):
@@ -63,6 +67,8 @@ def execute(
     values: Mapping[str, Any],
     place: Path,
     site: Site,
+    *,
+    fresh: bool = False,
 ) -> None:
     """Run a workflow in a work directory whose earlier content survives everything but success.
 
@@ -71,6 +77,7 @@ def execute(
         values: Its parameters, files as absolute paths.
         place: Work directory, absolute and without symbolic links.
         site: Where and how steps run.
+        fresh: Whether steps run again that are done already.
 
     Raises:
         UsageError: The work directory is in use or is something else; nothing was touched.
@@ -84,7 +91,10 @@ def execute(
             print(f"an unfinished run was moved to {_shown(workdir.failed(place))}")
         try:
             with workdir.replaced(place):
-                launch.run(specification, values, place, site, lock)
+                kept = extension.of_run(
+                    place.with_name(store.NAME), place, site.runtime, fresh=fresh
+                )
+                launch.run(specification, values, place, site, kept, lock)
         except RunFailed as error:
             moved = str(error).replace(f"{place}{os.sep}", f"{workdir.failed(place)}{os.sep}")
             raise RunFailed(moved) from None
@@ -105,7 +115,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.runtime != "native":
             containers.check(options.runtime, target.specification.path)
         site = Site(inputs, options.runtime, options.cores, BACKENDS[options.backend])
-        execute(target.specification, values, place, site)
+        if options.status:
+            _tell_status(target.specification, values, place, site)
+            return 0
+        execute(target.specification, values, place, site, fresh=options.fresh)
     except UsageError as error:
         return _report(error, 2)
     except (RunFailed, Interrupted) as error:
@@ -121,6 +134,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(sweep.table(os.environ["MLFLOW_TRACKING_URI"], place, Path(values["sweep_file"])))
         except RunFailed as error:
             return _report(error, 1)
+    if steps := journal.read(place):
+        ran = sum(not line.kept for line in steps)
+        print(f"steps:     {ran} ran, {len(steps) - ran} were done already")
     for what, below in target.results.items():
         print(f"{what + ':':10} {_shown(place / below)}")
     return 0
@@ -161,6 +177,8 @@ def _parser() -> argparse.ArgumentParser:
         where = "relative to the current directory or inputs/ (default: from the profile)"
         add(f"--{name}", metavar="FILE", help=f"{what}, {where}")
     add_cores(parser)
+    add("--fresh", action="store_true", help="run all steps, also those that are done already")
+    add("--status", action="store_true", help="tell what is done and what would run; run nothing")
     add(
         "-p",
         dest="parameters",
@@ -238,6 +256,25 @@ def _input_files(target: str, values: Mapping[str, Any]) -> dict[str, Path | Non
         "data_file": values.get("data_file"),
     }
     return {name: Path(file) if file else None for name, file in files.items()}
+
+
+def _tell_status(
+    specification: Specification, values: Mapping[str, Any], place: Path, site: Site
+) -> None:
+    """Print what is done and what would run; only the stages that check the input files run."""
+    kept = place.with_name(store.NAME)
+    kept.mkdir(parents=True, exist_ok=True)
+    with launch.interruptible(), tempfile.TemporaryDirectory(dir=kept) as scratch:
+        folder = Path(scratch).resolve()
+        look = extension.of_look(kept, folder, site.runtime)
+        # A step that is not done counts as failed.
+        with Path(os.devnull).open() as lock, contextlib.suppress(RunFailed):
+            launch.run(specification, values, folder, site, look, lock.fileno())
+        if not (folder / status.STAGES).exists():
+            raise RunFailed(launch.last_error(folder / workdir.YADAGE_LOG))
+        found = json.loads((folder / status.STAGES).read_text())
+        for line in status.lines(journal.read(folder), **found):
+            print(line)
 
 
 def _check_workers(runtime: str) -> None:

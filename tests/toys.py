@@ -100,5 +100,6 @@ class Toy:
         (self.workdir / "result").write_text("earlier")
 
     def left(self) -> set[str]:
-        """What is beside the inputs."""
-        return {path.name for path in self.folder.iterdir() if path.name.startswith(".yadage")}
+        """What is beside the inputs, but for the steps that are kept."""
+        found = {path.name for path in self.folder.iterdir() if path.name.startswith(".yadage")}
+        return found - {".yadage-steps"}

@@ -6,7 +6,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,9 @@ from scripts.engine.workdir import YADAGE_LOG
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIMES = ("native", *containers.ENGINES)
+
+TRACKER = "YADAGE_CUSTOM_TRACKER"
+"""Environment variable: the class that follows a run."""
 
 # Seconds between two looks of Yadage at its graph, each of which takes it about 0.1 s.
 _TICK = 0.5
@@ -68,11 +71,23 @@ class Site(NamedTuple):
     backend: Backend = THIS_MACHINE
 
 
+class Extension(NamedTuple):
+    """What is added to a run."""
+
+    plugins: Sequence[str] = ()
+    """Modules that ``yadage-run`` imports first."""
+    options: Sequence[str] = ()
+    """Its further options."""
+    environment: Mapping[str, str] = {}
+    """Environment variables, over the run's own."""
+
+
 def run(
     specification: Specification,
     parameters: Mapping[str, Any],
     workdir: Path,
     site: Site,
+    extension: Extension,
     lock: int,
 ) -> None:
     """Run a workflow through ``yadage-run``; its own log goes to ``yadage.log`` in ``workdir``.
@@ -82,6 +97,7 @@ def run(
         parameters: Values of its parameters, files as absolute paths.
         workdir: Existing, empty directory.
         site: Where and how steps run.
+        extension: What is added.
         lock: File descriptor that stays open as long as any process of the run lives.
 
     Raises:
@@ -89,7 +105,7 @@ def run(
     """
     init = workdir / "parameters.yml"
     init.write_text(yaml.safe_dump(dict(parameters), sort_keys=False, allow_unicode=True))
-    plugins = ["--plugins", site.backend.plugin] if site.runtime == "native" else []
+    plugins = [*extension.plugins, *([site.backend.plugin] if site.runtime == "native" else [])]
     command = [
         _program("yadage-run"),
         f"local:{workdir}",
@@ -102,13 +118,14 @@ def run(
         *["-b", site.backend.option.format(cores=site.cores), "-u", str(_TICK)],
         # Predicting results before steps ran costs Yadage a whole core with some tens of steps.
         *["-o", "disable_prepub=true"],
-        *plugins,
+        *(["--plugins", ",".join(plugins)] if plugins else []),
+        *extension.options,
     ]
     log = workdir / YADAGE_LOG
-    environment = _environment(site, parameters)
+    environment = _environment(site, parameters) | dict(extension.environment)
     with site.backend.around(workdir) as more:
         if _wait(command, environment | dict(more), log, lock):
-            raise RunFailed(_last_error(log))
+            raise RunFailed(last_error(log))
 
 
 def _program(name: str) -> str:
@@ -121,7 +138,7 @@ def _program(name: str) -> str:
 def _environment(site: Site, parameters: Mapping[str, Any]) -> dict[str, str]:
     environment = dict(os.environ)
     environment["PYTHONPATH"] = str(ROOT)
-    environment["YADAGE_CUSTOM_TRACKER"] = f"{progress.__name__}:Progress"
+    environment[TRACKER] = f"{progress.__name__}:Progress"
     if site.runtime != "native":
         # What the user set, of Packtivity's own, stands.
         ours = containers.environment(site.runtime, parameters, site.inputs)
@@ -188,7 +205,7 @@ def interruptible() -> Iterator[None]:
             signal.signal(each, old)
 
 
-def _last_error(log: Path) -> str:
+def last_error(log: Path) -> str:
     """What ``yadage-run`` says at its end, which is the failed step's error line if one failed."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
     lines = [line for line in lines if line]

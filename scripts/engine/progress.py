@@ -67,7 +67,7 @@ class Progress:
 
     def initialize(self, workflow: Any) -> None:
         """Note the stages in the order of the specification."""
-        self.stages = list(_open_stages(workflow))
+        self.stages = list(open_stages(workflow))
 
     def track(self, workflow: Any) -> None:
         """Update the display.
@@ -94,7 +94,7 @@ class Progress:
         self._show(workflow, final=True)
         total = Count(*map(sum, zip(*self.counts.values(), strict=True))) if self.counts else None
         self._write(f"{self._elapsed()}  all stages: {total or 'no steps'}\n")
-        left = list(_open_stages(workflow))
+        left = list(open_stages(workflow))
         # During an exception open stages are no news.
         if left and sys.exc_info()[0] is None:
             raise RuntimeError(f"stages that nothing made ready: {', '.join(left)}")
@@ -126,7 +126,7 @@ class Progress:
 
     def _draw(self, workflow: Any) -> None:
         width = os.get_terminal_size(self.stream.fileno()).columns or 80
-        waiting = set(_open_stages(workflow))
+        waiting = set(open_stages(workflow))
         shown = [stage for stage in self.stages if stage in self.counts or stage in waiting]
         column = max(map(len, shown), default=0)
         lines = [f"{stage:{column}}  {self.counts.get(stage, 'waiting')}" for stage in shown]
@@ -153,7 +153,7 @@ def _stage(offset: str, name: str) -> str:
     return "/".join([*offset.split("/")[1::2], name])
 
 
-def _open_stages(workflow: Any) -> Iterator[str]:
+def open_stages(workflow: Any) -> Iterator[str]:
     for rule in workflow.rules:
         yield from _expand(_stage(rule.offset, rule.rule.name), rule.rule.stagespec)
 
@@ -209,8 +209,12 @@ def _log(node: Any) -> Path:
 def _failure(node: Any) -> str:
     label = steplog.label(node.task.state, node.task.metadata)
     try:
-        # Yadage connects nodes to their backend, which knows the reason, only sometimes.
-        node.resultproxy.proxy.get()
+        # Yadage connects nodes to their backend, which knows the reason, only sometimes; a cache
+        # wraps what the backend gave.
+        proxy = node.resultproxy
+        while hasattr(proxy, "proxy"):
+            proxy = proxy.proxy
+        proxy.get()
         text = "failed"
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__

@@ -20,7 +20,7 @@ from steps.inference.morphing.polynomial import Polynomial
 from steps.inference.networks import check_losses
 from steps.inference.targets import Target
 
-TRAINING_ERROR = 0.02
+TRAINING_ERROR = 0.025
 """What a training leaves undone, in units of half an interval: see docs/limits.md."""
 
 # Share of the epochs of a training that only tells where the likelihood lives.

@@ -35,7 +35,9 @@ def asked(tmp_path, monkeypatch):
     monkeypatch.setattr(
         run,
         "execute",
-        lambda spec, values, place, site: asked.update(place=place, site=site, values=values),
+        lambda spec, values, place, site, fresh: asked.update(
+            place=place, site=site, values=values, fresh=fresh
+        ),
     )
     monkeypatch.setattr(
         whole, "check", lambda values, **files: asked.update(checked=files, given=values) or []

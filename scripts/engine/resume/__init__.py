@@ -1,0 +1,1 @@
+"""Steps that are done already: what makes them the same, and where they are kept."""

@@ -1,0 +1,87 @@
+"""What a step's code is: the files of the repository that its module imports, and the packages."""
+
+import ast
+import hashlib
+import platform
+from collections.abc import Iterator
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+
+@cache
+def code(root: Path, module: str) -> dict[str, str]:
+    """Return the hash of each file of the repository that a module may read when it is imported.
+
+    These are its imports, at whatever place, modules that a string names, theirs in turn, and the
+    data files beside them.
+
+    Args:
+        root: Folder that modules are relative to.
+        module: Name of the module, ``steps.ml.training``.
+
+    Returns:
+        SHA-256 by path relative to the root, sorted.
+    """
+    found: dict[Path, str] = {}
+    left = [module]
+    while left:
+        for path in _files(root, left.pop()):
+            if path not in found:
+                content = path.read_bytes()
+                found[path] = hashlib.sha256(content).hexdigest()
+                if path.suffix == ".py":
+                    left += _imports(root, path, content)
+    return {str(path.relative_to(root)): found[path] for path in sorted(found)}
+
+
+@cache
+def packages() -> str:
+    """Return a hash of the versions of Python and of all packages that are installed."""
+    versions = sorted(f"{one.name}=={one.version}" for one in metadata.distributions())
+    system = [platform.python_version(), platform.machine(), platform.system()]
+    return hashlib.sha256("\n".join([*system, *versions]).encode()).hexdigest()
+
+
+def _files(root: Path, module: str) -> Iterator[Path]:
+    """Yield the file of a module, those of the packages around it, and the data beside it."""
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        package = root.joinpath(*parts[:depth])
+        for file in (package / "__init__.py", package.with_suffix(".py")):
+            if file.is_file():
+                yield file
+    folder = root.joinpath(*parts)
+    yield from _data(folder if folder.is_dir() else folder.parent)
+
+
+@cache
+def _data(folder: Path) -> tuple[Path, ...]:
+    """Return the files of a folder that are no modules, with those of its subfolders."""
+    found: list[Path] = []
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir():
+            is_package = (path / "__init__.py").exists()
+            found += () if is_package or path.name == "__pycache__" else _data(path)
+        elif path.suffix != ".py":
+            found.append(path)
+    return tuple(found)
+
+
+def _imports(root: Path, path: Path, content: bytes) -> Iterator[str]:
+    """Yield the names of the repository's modules that a file mentions."""
+    package = path.parent.relative_to(root).parts
+    for node in ast.walk(ast.parse(content)):
+        names: list[str] = []
+        match node:
+            case ast.Import():
+                names = [alias.name for alias in node.names]
+            case ast.ImportFrom():
+                base = [*package[: len(package) - node.level + 1]] if node.level else []
+                base += node.module.split(".") if node.module else []
+                names = [".".join([*base, alias.name]) for alias in node.names]
+            case ast.Constant(value=str(text)) if text.replace(".", "").isidentifier():
+                names = [text] if "." in text else []
+        for name in names:
+            if (root / name.split(".", 1)[0] / "__init__.py").exists():
+                yield name
