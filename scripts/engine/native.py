@@ -94,12 +94,19 @@ def _run(command: str, script: str, folder: Path, log) -> int:
             process_group=0,
         )
     with process.stdout, _guarded(process.pid):
+        threading.Thread(target=_end_with_shell, args=(process,), daemon=True).start()
         try:
             for line in process.stdout:
                 log.info("%s", line.rstrip())
             return process.wait()
         finally:
             _stop(process)
+
+
+def _end_with_shell(process: subprocess.Popen) -> None:
+    """Let a step's processes not outlive its shell, whose output they would keep open."""
+    process.wait()
+    _signal_group(process.pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

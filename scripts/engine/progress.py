@@ -1,6 +1,7 @@
 """Progress display of a run, as a tracker that Yadage calls (``YADAGE_CUSTOM_TRACKER``)."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import sys
@@ -68,6 +69,7 @@ class Progress:
     def initialize(self, workflow: Any) -> None:
         """Note the stages in the order of the specification."""
         self.stages = list(open_stages(workflow))
+        self.workers = {process.pid for process in multiprocessing.active_children()}
 
     def track(self, workflow: Any) -> None:
         """Update the display.
@@ -78,6 +80,9 @@ class Progress:
         if os.getppid() != self.parent and DESCRIPTOR in os.environ:
             # Whoever looks after this run was killed.
             os.killpg(0, signal.SIGTERM)
+        if not self.workers <= {process.pid for process in multiprocessing.active_children()}:
+            # A pool replaces its worker, and forgets what that one was doing.
+            raise StepFailed("a process of this run was killed; run it again")
         self._show(workflow)
         self._warn(workflow)
         for node in _steps(workflow):

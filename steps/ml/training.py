@@ -18,7 +18,7 @@ from steps.inference.morphing.ensemble import Ensemble
 from steps.inference.targets import Target
 from steps.madminer.estimator import Estimator, Fit, Progress
 from steps.settings import arguments, learning, stages
-from steps.stage import command, provenance, seeds
+from steps.stage import command, provenance, reads, seeds
 from steps.stage.errors import SettingError
 from steps.stage.files import atomic, discard
 from steps.tracking import record as tracking
@@ -43,11 +43,14 @@ def _train(args: argparse.Namespace, record: tracking.Record) -> None:
     _check_partition(settings, about["partition"])
     method = METHODS[about["method"]]
     _check_sample(settings, method, args.sample_dir)
-    used = settings.morphing if method.cross_fits(settings.estimator) else settings.fit
+    section = "morphing" if method.cross_fits(settings.estimator) else "fit"
+    used = dict(getattr(settings, section))
+    if not method.uses_alpha:
+        del used["alpha"]
     links = about.pop("tracking")
     partition, expectation = about["partition"], about["expectation"]
     form = method.form(settings.estimator)
-    record.parameters(about | partition | expectation | {"estimator": form} | dict(used))
+    record.parameters(about | partition | expectation | {"estimator": form} | used)
     record.tags({"mlflow.runName": f"{method.name}-{about['run']}", **links})
 
     report = command.progress(used["num_epochs"], "epochs")
@@ -78,10 +81,12 @@ def _train(args: argparse.Namespace, record: tracking.Record) -> None:
     if isinstance(model, Ensemble):
         _write_onnx(folder / f"{method.name}.onnx", model, args.sample_dir, about)
     np.save(folder / "losses.npy", losses, allow_pickle=False)
-    about |= {"estimator": settings.estimator, "training": dict(used), "tracking": links}
+    about |= {"estimator": settings.estimator, "training": used, "tracking": links}
     provenance.write(folder / "training.yml", about)
     with atomic(args.output_dir / "Model.tar.gz") as path, tarfile.open(path, "w:gz") as archive:
         archive.add(folder, arcname=method.name)
+    parts = (f"{section}/{name}" for name in used)
+    reads.note(args.output_dir, ["estimator", "valid_split", *parts])
     record.metrics({"best_validation_loss": best})
     record.files([args.output_dir / "Model.tar.gz", folder / "training.yml"])
 

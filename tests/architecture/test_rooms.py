@@ -36,7 +36,7 @@ MAY_KNOW = {
     "steps/whole": {"steps/settings", "steps/stage"},
     "scripts/engine": {"steps/tracking"},
     "scripts/engine/celery": {"scripts/engine", "steps/tracking"},
-    "scripts/engine/resume": {"scripts/engine"},
+    "scripts/engine/resume": {"scripts/engine", "steps/stage"},
 }
 
 

@@ -42,9 +42,7 @@ def test_success(toy):
     command = "date +%s.%N > start; echo progress: $N/4; sleep 1; date +%s.%N > end"
     result = toy.run("-p", f"command={command}")
     assert result.returncode == 0, result.stderr
-    assert result.stdout == (
-        "steps:     5 ran, 0 were done already\nresult:    .yadage/many_0\n"
-    )
+    assert result.stdout == ("steps:     5 ran, 0 were done already\nresult:    .yadage/many_0\n")
     assert toy.left() == {".yadage"}
     assert not (toy.workdir / "result").exists()
 

@@ -24,11 +24,10 @@ from typing import Any
 import yaml
 
 from scripts.engine.resume import contents, keys
+from steps.stage.reads import NAME as NAME_OF_READS
 
 NAME = ".yadage-steps"
 """Name of the store, beside the work directories that share it."""
-
-_READS = "reads.yml"
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ class Store:
 def reads(folder: Path) -> list[str] | None:
     """Return which parts of its settings a step says that it read; None where it says nothing."""
     try:
-        found = yaml.safe_load((folder / _READS).read_text())
+        found = yaml.safe_load((folder / NAME_OF_READS).read_text())
     except FileNotFoundError:
         return None
     return list(found)
