@@ -12,6 +12,8 @@ INPUT_FILE_PH ?=
 INPUT_FILE_ML ?=
 DATA_FILE ?=
 CORES ?=
+# FRESH=1 runs all steps, also those that are done already.
+FRESH ?=
 # Settings to compare, and the data for it: those of the last run.
 SWEEP ?= inputs/sweeps/default.yml
 LAST_DATA = .yadage/workflow_ph/combine/data/combined_delphes.h5
@@ -35,11 +37,11 @@ BUILD_ARGS ?=
 
 RUN = $(VENV)/bin/python -m scripts.run
 OPTIONS = --profile "$(PROFILE)" --runtime "$(RUNTIME)" --backend "$(BACKEND)" --workdir "$(WORKDIR)" \
-	$(if $(CORES),--cores "$(CORES)") $(ARGS)
+	$(if $(CORES),--cores "$(CORES)") $(if $(FRESH),--fresh) $(ARGS)
 PH = --input-file-ph "$(INPUT_FILE_PH)"
 ML = --input-file-ml "$(INPUT_FILE_ML)"
 
-.PHONY: help run run-ph run-ml worker reana-check reana-run reana-status reana-download sweep mlflow-server \
+.PHONY: help run run-ph run-ml status worker reana-check reana-run reana-status reana-download sweep mlflow-server \
 	yadage-run yadage-clean test test-slow test-all test-images check docs graph lock bench validate validate-networks clean \
 	build build-madminer build-ph build-ph-madgraph build-delphes build-ml build-workflow push wheelhouse
 
@@ -47,6 +49,7 @@ help:
 	@echo "make run                                the whole analysis, from theory to limits"
 	@echo "make run-ph [INPUT_FILE_PH=...]         physics alone"
 	@echo "make run-ml DATA_FILE=... [INPUT_FILE_ML=...]  machine learning alone"
+	@echo "make status [HALF=ph|ml]                what is done, what would run and why; runs nothing"
 	@echo "make sweep [SWEEP=...] [DATA_FILE=...]  settings of the training compared"
 	@echo "make mlflow-server                      a tracking server; use it with MLFLOW_TRACKING_URI=..."
 	@echo "make reana-check reana-run reana-status reana-download   the same on a REANA cluster"
@@ -61,7 +64,7 @@ help:
 	@echo "make build [OWNER=...] [TAG=...]        container images (build-madminer, build-ph, build-ml)"
 	@echo "make wheelhouse                         packages for a build without network"
 	@echo "make push REGISTRY=... OWNER=...        images to a registry"
-	@echo "Variables: PROFILE=test|default|full|FILE WORKDIR=... CORES=... RUNTIME=native|docker|podman ARGS=..."
+	@echo "Variables: PROFILE=test|default|full|FILE WORKDIR=... CORES=... RUNTIME=native|docker|podman FRESH=1 ARGS=..."
 
 # Tracked runs need MLflow's packages too, runs on other machines Celery's.
 CELERY = $(if $(filter celery,$(BACKEND)),$(VENV)/celery.stamp)
@@ -75,6 +78,11 @@ run-ph: $(VENV)/run.stamp $(CELERY)
 
 run-ml: $(TRACKED) $(CELERY)
 	@$(RUN) ml $(OPTIONS) $(ML) --data-file "$(DATA_FILE)"
+
+# Of the whole, or of one half.
+status: $(TRACKED) $(CELERY)
+	@$(RUN) $(or $(HALF),all) $(OPTIONS) --status $(if $(filter ml,$(HALF)),,$(PH)) \
+		$(if $(filter ph,$(HALF)),,$(ML)) $(if $(filter ml,$(HALF)),--data-file "$(DATA_FILE)")
 
 # On each machine that shares this folder and the work directory; CELERY_BROKER as for the run.
 worker: $(VENV)/celery.stamp

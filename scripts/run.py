@@ -123,9 +123,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _report(error, 2)
     except (RunFailed, Interrupted) as error:
         status = _report(_with_files(str(error), options.target, values), 1)
-        kept = f"the failed run is kept in {_shown(workdir.failed(place))}"
+        failed = workdir.failed(place)
+        kept = f"the failed run is kept in {_shown(failed)}"
         untouched = f"; the results in {_shown(place)} are those from before"
         print(kept + (untouched if place.exists() else ""), file=sys.stderr)
+        if done := len(journal.read(failed)):
+            print(f"steps that are done ({done}) are taken by the next run", file=sys.stderr)
         return status
     except OSError as error:
         return _report(error, 1)
