@@ -20,6 +20,7 @@ from steps.arrays import Array
 from steps.events import madminer_file
 from steps.inference import (
     cross_fitted,
+    evaluation,
     evidence,
     histograms,
     intervals,
@@ -163,11 +164,7 @@ def histogram(sample: Sample, region: Array, seed: int, columns: Sequence[int]) 
     """Return the cross-fitted histogram of one or two observables."""
     rng = seeds.generator(seed, "reference")
     simulation = Simulation.of(sample.events, region, 0, rng)
-    fold = rng.permutation(sample.size) % 4
-    x = sample.events["x"][:, columns]
-    return Histogram.of(
-        x, simulation.coefficients, simulation.polynomial, fold, simulation.multiplicity
-    )
+    return Histogram.of(simulation, columns, rng.permutation(sample.size) % 4)
 
 
 def frame_of(sample: Sample, target: Target, seed: int) -> Frame:
@@ -184,8 +181,7 @@ def frame_of(sample: Sample, target: Target, seed: int) -> Frame:
         )[0]
         for with_rate in target.rates
     ]
-    weights = _weights(sample, target)
-    far = reach(target.luminosity * float(weights.sum()), effective_events(weights))
+    far = reach(_weights(sample, target), target.luminosity)
     region = focus(likelihoods, target.region, target.theta_true, far)
     return Frame(replace(target, region=region), _RESOLUTIONS[len(region)])
 
@@ -212,36 +208,18 @@ def analyse(
     frame = frame or frame_of(sample, target, settings.seed)
     torch.manual_seed(settings.seed)
     model, _ = cross_fitted.train(sample.events, target, settings)
-    judged = _judged(sample, model)
+    judged = cross_fitted.Sample.of(model, sample.events)
     likelihoods = cross_fitted.likelihoods(
         judged, frame.target.region, target.theta_true, target.luminosity, with_rate=True
     )
     return Result(model, judged, frame, likelihoods)
 
 
-def _judged(sample: Sample, model: Ensemble) -> cross_fitted.Sample:
-    events = sample.events
-    coefficients = model.polynomial.coefficients(events["weights"], events["benchmarks"])
-    return cross_fitted.Sample(model.events(events["x"]), coefficients)
-
-
 def findings(sample: Sample, result: Result) -> tuple[list[reliability.Finding], reliability.Facts]:
     """Return why a result is not reliable, and what it is judged by."""
-    case = judging.Case(
-        result.frame, result.model.polynomial.region, result.judged.weights, sample.names
-    )
-    points = judging.facts(case, result.likelihoods).simulation.points
-    tests = evidence.gather(
-        cross_fitted.judged(
-            result.judged,
-            sample.events["x"],
-            sample.names,
-            sample.events["benchmarks"],
-            points,
-            result.frame.target,
-        )
-    )
-    facts = judging.facts(case, result.likelihoods, tests.checks)
+    x, benchmarks = sample.events["x"], sample.events["benchmarks"]
+    evaluated = evaluation.Evaluated(result.judged, x, benchmarks, result.frame, sample.names)
+    facts, _ = evaluated.judged(result.likelihoods)
     return reliability.findings(facts), facts
 
 
@@ -750,7 +728,7 @@ def _unseen(result: Result, sample: Sample, rng: np.random.Generator) -> pseudo_
         fold=np.arange(size) % result.model.n_folds,
         multiplicity=np.ones((1, size), dtype=np.int16),
     )
-    judged = _judged(sample, model)
+    judged = cross_fitted.Sample.of(model, sample.events)
     likelihood = replace(
         result.likelihoods[0], counts=np.zeros(size), densities=judged.events.densities[0]
     )

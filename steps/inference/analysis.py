@@ -76,7 +76,7 @@ class Analysis:
         """Return how many of each test event are expected, ``(1 + n_bags, n_test)``."""
         simulation, truth = self.simulation, self.target.theta_true
         shares = simulation.multiplicity[:, self.parts.test]
-        shares = shares * simulation.weights(truth)[self.parts.test]
+        shares = shares * simulation.weights(truth[None])[0, self.parts.test]
         rates = simulation.rates(self.target.luminosity)
         expected = rates @ simulation.polynomial.weights(truth[None]).T
         counts: Array = shares / shares.sum(axis=1, keepdims=True) * expected
@@ -98,7 +98,10 @@ class Analysis:
         simulation, points = self.simulation, self.points
         counts = self._counts()
         below = simulation.multiplicity[:, self.parts.test] * np.mean(
-            [_normalised(simulation.weights(point)[self.parts.test]) for point in references]
+            [
+                _normalised(simulation.weights(point[None])[0, self.parts.test])
+                for point in references
+            ]
             or [np.zeros(len(self.parts.test))],
             axis=0,
         )
@@ -161,7 +164,7 @@ class Analysis:
             evaluate(simulation.x[rows]) for rows in (self.parts.filling, self.parts.test)
         )
         weights = {
-            k: simulation.weights(point)[self.parts.filling]
+            k: simulation.weights(point[None])[0, self.parts.filling]
             for k, point in enumerate([*self.points, reference])
         }
         at_reference, counts = weights[len(self.points)], self._counts()

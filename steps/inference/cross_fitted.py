@@ -3,14 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy.special import expit, log_expit
 
 from steps.arrays import Array
 from steps.inference import closure, evidence, quality
-from steps.inference.follow import effective_events, focus, reach
+from steps.inference.follow import focus, reach
 from steps.inference.judging import Names
 from steps.inference.likelihood import Densities
 from steps.inference.methods import Method
@@ -41,6 +41,17 @@ class Sample:
 
     events: Events
     coefficients: Array
+
+    @classmethod
+    def of(cls, ensemble: Ensemble, events: Mapping[str, Array]) -> Self:
+        """Return the events that an ensemble was trained on, as it knows them.
+
+        Args:
+            ensemble: The networks.
+            events: Their sample in its order, see :func:`steps.inference.samples.mixture`.
+        """
+        coefficients = ensemble.polynomial.coefficients(events["weights"], events["benchmarks"])
+        return cls(ensemble.events(events["x"]), coefficients)
 
     def weights(self, points: Array) -> Array:
         """Return the events' weights at parameter points in pb, ``(n_points, n)``."""
@@ -98,29 +109,28 @@ def train(
     Polynomial.of(events["exponents"], target.region).check_form(events["weights"])
     quick = replace(options, n_bags=0, num_epochs=math.ceil(_SHARE_OF_EPOCHS * options.num_epochs))
     for _ in range(_MOST_SEARCHES):
-        polynomial, coefficients = _polynomial(events, target.region)
-        searched, _ = fit(events["x"], coefficients, polynomial, quick)
-        sample = Sample(searched.events(events["x"]), coefficients)
-        region = _focus(sample, target)
+        searched, _ = _fitted(events, target.region, quick)
+        region = _focus(Sample.of(searched, events), target)
         shares = np.ptp(region, axis=1) / np.ptp(target.region, axis=1)
         target = replace(target, region=region)
         if shares.min() > _SHRUNK:
             break
-    polynomial, coefficients = _polynomial(events, target.region)
-    model, losses = fit(events["x"], coefficients, polynomial, options, progress)
+    model, losses = _fitted(events, target.region, options, progress)
     check_losses(losses)
     return replace(model, index=events["index"]), losses
 
 
-def _polynomial(events: Mapping[str, Array], region: Array) -> tuple[Polynomial, Array]:
+def _fitted(
+    events: Mapping[str, Array], region: Array, options: Options, *progress: Progress
+) -> tuple[Ensemble, Array]:
     polynomial = Polynomial.of(events["exponents"], region)
-    return polynomial, polynomial.coefficients(events["weights"], events["benchmarks"])
+    coefficients = polynomial.coefficients(events["weights"], events["benchmarks"])
+    return fit(events["x"], coefficients, polynomial, options, *progress)
 
 
 def _focus(sample: Sample, target: Target) -> Array:
     """Return where the likelihoods live."""
-    weights = sample.weights(target.theta_true[None])[0]
-    far = reach(target.luminosity * float(weights.sum()), effective_events(weights))
+    far = reach(sample.weights(target.theta_true[None])[0], target.luminosity)
     nominal = [
         likelihoods(sample, target.region, target.theta_true, target.luminosity, with_rate=rate)[0]
         for rate in target.rates

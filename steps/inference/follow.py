@@ -20,13 +20,17 @@ _CONVERGED = 0.9
 _MOST_STEPS = 50
 
 
-def reach(n_expected: float, n_effective: float) -> float:
+def reach(weights: Array, luminosity: float) -> float:
     """Return up to which q = -2 ln(L / L_best) a point may be near the best: 20, and noise.
 
     Finite simulation makes the noise 2 sqrt(q t) + t of q, with t events expected for each
     effective one that is simulated.
+
+    Args:
+        weights: The simulated events' weights at the true point in pb, ``(n,)``.
+        luminosity: Integrated luminosity in 1/pb.
     """
-    t = n_expected / n_effective
+    t = luminosity * float(weights.sum()) / effective_events(weights)
     return float((np.sqrt(t) + np.sqrt(_FAR + 2 * t)) ** 2)
 
 

@@ -6,6 +6,7 @@ each is judged by the bins that the others fill. Bins are fine, and those with f
 the mean of the four (or two) that they are part of, these on the next larger ones, and so on.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,6 +16,7 @@ from steps.arrays import Array
 from steps.inference.likelihood import Densities
 from steps.inference.morphing.features import kind
 from steps.inference.morphing.polynomial import Polynomial
+from steps.inference.simulation import Simulation
 
 # Most observables that a histogram has.
 MOST = 2
@@ -48,31 +50,22 @@ class Histogram:
     densities: Array
 
     @classmethod
-    def of(
-        cls,
-        x: Array,
-        coefficients: Array,
-        polynomial: Polynomial,
-        fold: Array,
-        multiplicity: Array,
-    ) -> Self:
+    def of(cls, simulation: Simulation, columns: Sequence[int], fold: Array) -> Self:
         """Fill histograms.
 
         Args:
-            x: Observations ``(n, n_observables)`` of events of the mixture.
-            coefficients: Coefficients of their weights in pb, ``(n, c)``.
-            polynomial: The monomials.
+            simulation: Events of the mixture, and bags of them.
+            columns: Numbers of the observables, one or two.
             fold: Fold of each event, ``(n,)``, at least two of them.
-            multiplicity: How often each event counts, nominally and in each bag,
-                ``(1 + n_bags, n)``.
 
         Raises:
             ValueError: There are more than two observables.
         """
-        index, shape = bins(x)
+        multiplicity = simulation.multiplicity
+        index, shape = bins(simulation.x[:, list(columns)])
         n_folds, n_bins = int(fold.max()) + 1, int(np.prod(shape))
         cells = fold * n_bins + index
-        each = np.column_stack([np.ones(len(x)), coefficients])
+        each = np.column_stack([np.ones(len(index)), simulation.coefficients])
         sums = np.stack(
             [
                 [np.bincount(cells, counts * column, n_folds * n_bins) for column in each.T]
@@ -85,7 +78,7 @@ class Histogram:
         flat = (len(multiplicity), n_folds, n_bins)
         events, contents = sums[..., 0], sums[..., 1:]
         return cls(
-            polynomial,
+            simulation.polynomial,
             events.reshape(flat),
             contents.reshape(*flat, -1),
             densities.reshape(*flat, -1),

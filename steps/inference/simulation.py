@@ -44,12 +44,7 @@ class Simulation:
         coefficients = polynomial.coefficients(events["weights"], events["benchmarks"])
         return cls(events["x"], coefficients, polynomial, multiplicity)
 
-    def weights(self, point: Array) -> Array:
-        """Return the events' weights at a parameter point in pb, ``(n,)``."""
-        weights: Array = self.coefficients @ self.polynomial.weights(point[None])[0]
-        return weights
-
-    def weights_at(self, points: Array) -> Array:
+    def weights(self, points: Array) -> Array:
         """Return the events' weights at parameter points ``(g, p)`` in pb, ``(g, n)``."""
         weights: Array = self.polynomial.weights(points) @ self.coefficients.T
         return weights

@@ -25,7 +25,6 @@ with warnings.catch_warnings():
     from madminer import MadMiner
     from madminer.analysis import DataAnalyzer
     from madminer.fisherinformation import FisherInformation
-    from madminer.limits import AsymptoticLimits
     from madminer.ml import (
         LikelihoodEstimator,
         ParameterizedRatioEstimator,
@@ -37,7 +36,6 @@ with warnings.catch_warnings():
     from madminer.utils.ml.trainer import Trainer
 
 __all__ = [
-    "AsymptoticLimits",
     "DataAnalyzer",
     "FisherInformation",
     "LikelihoodEstimator",

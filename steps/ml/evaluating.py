@@ -2,8 +2,9 @@
 
 import argparse
 import tarfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,10 @@ import numpy as np
 
 from steps.arrays import Array
 from steps.events import madminer_file
-from steps.inference import (
-    covering,
-    cross_fitted,
-    evidence,
-    frames,
-    judging,
-    networks,
-    quality,
-    reliability,
-    samples,
-    summary,
-    support,
-    truncated,
-)
+from steps.inference import evaluation, frames, judging, networks, quality, samples, summary
 from steps.inference.analysis import Analysis, Parts, log_likelihoods
 from steps.inference.closure import from_arrays
-from steps.inference.likelihood import Densities, Likelihood
+from steps.inference.cross_fitted import Sample
 from steps.inference.methods import METHODS, Kind, Method
 from steps.inference.morphing.ensemble import Ensemble
 from steps.inference.simulation import Simulation
@@ -41,8 +29,37 @@ from steps.stage.errors import InputError, SettingError
 from steps.stage.files import atomic, discard, sha256, unpack
 from steps.tracking import record as tracking
 
-# Parameter points that events are compared at with their joint ratios.
-_JOINT_POINTS = 100
+
+@dataclass(frozen=True)
+class _Task:
+    """What networks are evaluated with: settings, events, what training wrote, where limits are."""
+
+    settings: stages.Evaluating
+    data_file: Path
+    about: Mapping[str, Any]
+    frame: frames.Frame
+
+    @property
+    def method(self) -> Method:
+        return METHODS[self.about["method"]]
+
+    @cached_property
+    def events(self) -> Events:
+        return Events(str(self.data_file))
+
+    @cached_property
+    def names(self) -> judging.Names:
+        setup = madminer_file.read_setup(self.data_file)
+        return judging.Names(list(setup.parameters), setup.observables, list(setup.benchmarks))
+
+    def random(self, *purpose: str) -> np.random.Generator:
+        return seeds.generator(self.about["seed"], *purpose)
+
+    def expectation(self) -> dict[str, Array]:
+        """Return what results of the same expected data share."""
+        target = self.frame.target
+        cross_section = self.events.cross_section(target.theta_true)
+        return self.frame.arrays(target.luminosity * cross_section)
 
 
 def main() -> None:
@@ -74,16 +91,14 @@ def _evaluate(args: argparse.Namespace, record: tracking.Record) -> None:
     method = METHODS[about["method"]]
     _track_origin(record, settings, args.data_file, about)
     seeds.seed_globally(about["seed"], "evaluating")
-    frame = _frame(settings, args.reference_file)
-    arrays: dict[str, Array] = {}
+    task = _Task(settings, args.data_file, about, _frame(settings, args.reference_file))
+    arrays = task.expectation()
     if method.cross_fits(about["estimator"]):
-        ensemble = Ensemble.load(folder / method.name)
-        arrays |= _cross_fitted(settings, args.data_file, ensemble, about, frame)
+        arrays |= _cross_fitted(task, Ensemble.load(folder / method.name))
     else:
         model = networks.load(folder / method.name, method, about["estimator"])
-        arrays |= _limits(settings, args.data_file, model, about, frame)
-        arrays |= _quality(settings, args.data_file, model, about, frame)
-        arrays |= _information(settings, args.data_file, folder / method.name, method)
+        arrays |= _network(task, model) | _quality(task, model)
+        arrays |= _information(task, folder / method.name)
     archive_file = args.output_dir / f"Results_{method.name}.tar.gz"
     with atomic(archive_file) as path:
         results_file = args.output_dir / "results.h5"
@@ -96,7 +111,7 @@ def _evaluate(args: argparse.Namespace, record: tracking.Record) -> None:
         if name in arrays:
             print(f"{method.name}: {name}: {np.round(arrays[name], 3)}")
     if record.on:
-        _track_results(record, settings, args.data_file, method.name, arrays)
+        _track_results(record, task, arrays)
         record.files([archive_file])
 
 
@@ -129,174 +144,77 @@ def _frame(settings: stages.Evaluating, reference_file: Path | None) -> frames.F
     return frames.Frame(target, settings.resolutions)
 
 
-def _limits(
-    settings: stages.Evaluating,
-    data_file: Path,
-    model: Estimator,
-    about: Mapping[str, Any],
-    frame: frames.Frame,
-) -> dict[str, Array]:
-    method = METHODS[about["method"]]
-    rng = seeds.generator(about["seed"], "bags")
-    events = samples.mixture(str(data_file))
-    simulation = Simulation.of(events, frame.target.region, settings.n_bags, rng)
+def _network(task: _Task, model: Estimator) -> dict[str, Array]:
+    """Evaluate a network of MadMiner's."""
+    settings, method, target = task.settings, task.method, task.frame.target
+    rng = task.random("bags")
+    events = samples.mixture(str(task.data_file))
+    simulation = Simulation.of(events, target.region, settings.n_bags, rng)
     parts = Parts.of(len(events["x"]), settings.test_split, settings.n_samples_train, rng)
-    analysis = Analysis(simulation, parts, frame.target, frame.points)
-    target = frame.target
+    analysis = Analysis(simulation, parts, target, task.frame.points)
     spec = settings.thetas[method.name]
     named = samples.points(spec["theta_1" if method.kind is Kind.RATIO else "theta_0"])
-    references = [Events(str(data_file)).point(point) for point in named]
+    references = [task.events.point(point) for point in named]
     kinematics = log_likelihoods(analysis, method, model, references)
-    trained = np.array(about["expectation"]["region"])
-    arrays = frame.arrays(
-        target.luminosity * Events(str(data_file)).cross_section(target.theta_true)
-    )
-    for with_rate in target.rates:
-        values = kinematics + analysis.rate() * with_rate
-        likelihoods = [frame.interpolated(row) for row in values]
-        name = frames.NAMES[with_rate]
-        arrays |= frame.curve(name, likelihoods)
-        case = judging.Case(frame, trained, simulation.weights_at, _names(data_file))
-        found = reliability.findings(judging.facts(case, likelihoods))
-        arrays[f"findings/{name}"] = judging.lines(found)
-    return arrays
+    trained = np.array(task.about["expectation"]["region"])
+    case = judging.Case(task.frame, trained, simulation.weights, task.names)
+    return evaluation.of_grid(case, kinematics, analysis.rate())
 
 
-def _information(
-    settings: stages.Evaluating, data_file: Path, model_file: Path, method: Method
-) -> dict[str, Array]:
-    fisher = settings.fisher_information
-    if method.kind is not Kind.SCORE or not fisher["bool"]:
+def _information(task: _Task, model_file: Path) -> dict[str, Array]:
+    theta = _information_point(task.settings)
+    if task.method.kind is not Kind.SCORE or theta is None:
         return {}
-    theta = np.array(fisher["theta_true"], dtype=float)
-    information = Information(str(data_file), theta, settings.luminosity)
-    return {f"fisher/{method.name}": information.in_score(str(model_file))}
+    information = Information(str(task.data_file), theta, task.settings.luminosity)
+    return {f"fisher/{task.method.name}": information.in_score(str(model_file))}
 
 
-def _cross_fitted(
-    settings: stages.Evaluating,
-    data_file: Path,
-    model: Ensemble,
-    about: Mapping[str, Any],
-    frame: frames.Frame,
-) -> dict[str, Array]:
-    method, target = about["method"], frame.target
-    events = samples.mixture(str(data_file), model.index)
-    coefficients = model.polynomial.coefficients(events["weights"], events["benchmarks"])
-    sample = cross_fitted.Sample(model.events(events["x"]), coefficients)
-    arrays = frame.arrays(
-        target.luminosity * Events(str(data_file)).cross_section(target.theta_true)
-    )
-    for with_rate in target.rates:
-        found = cross_fitted.likelihoods(
-            sample, target.region, target.theta_true, target.luminosity, with_rate=with_rate
-        )
-        name = frames.NAMES[with_rate]
-        arrays |= frame.curve(name, found, cross_fitted.TRAINING_ERROR)
-        arrays |= _judged(data_file, sample, events, found, (name, frame))
-        if settings.toys["n_toys"] and frame.has_grid:
-            toys_rng = seeds.generator(about["seed"], "toys", name)
-            arrays |= _covered(settings, sample, found[0], (name, frame), toys_rng)
-    # Linear terms are those of an expansion about zero, and bins count events.
-    if True in target.rates and not target.theta_true.any():
-        arrays |= truncated.to_arrays(sample, target.luminosity)
-    arrays |= cross_fitted.compare(sample, events["x"], target.region.tolist())
-    if settings.fisher_information["bool"]:
-        theta = np.array(settings.fisher_information["theta_true"], dtype=float)
-        matrices = cross_fitted.information(sample, theta, settings.luminosity)
-        arrays |= {f"fisher/{method}": matrices[0], f"fisher_bags/{method}": matrices[1:]}
-    named = samples.single_point(settings.thetas[method]["theta_1"])
+def _cross_fitted(task: _Task, model: Ensemble) -> dict[str, Array]:
+    """Evaluate cross-fitted networks."""
+    settings, toys = task.settings, task.settings.toys
+    events = samples.mixture(str(task.data_file), model.index)
+    named = samples.single_point(settings.thetas[task.method.name]["theta_1"])
     # Joint ratios need one point to be relative to; the true one where there are several.
-    reference = target.theta_true if named is None else Events(str(data_file)).point(named)
-    rng = seeds.generator(about["seed"], "test points")
-    rows = samples.some(len(events["x"]), settings.n_samples_test, rng)
-    low, high = target.region.T
-    some = rng.uniform(low, high, (_JOINT_POINTS, len(low)))
-    return arrays | cross_fitted.joint(sample, reference, some, rows)
-
-
-def _judged(
-    data_file: Path,
-    sample: cross_fitted.Sample,
-    events: Mapping[str, Array],
-    likelihoods: Sequence[Likelihood],
-    of: tuple[str, frames.Frame],
-) -> dict[str, Array]:
-    """Return tests of the ratio, and why limits are not reliable."""
-    (name, frame), names = of, _names(data_file)
-    trained = sample.events.polynomial.region
-    case = judging.Case(frame, trained, sample.weights, names)
-
-    def gathered(points: Array, target: Target) -> evidence.Evidence:
-        judged = cross_fitted.judged(
-            sample, events["x"], names, events["benchmarks"], points, target
-        )
-        return evidence.gather(judged)
-
-    facts = judging.facts(case, likelihoods)
-    found = gathered(facts.simulation.points, frame.target)
-    reasons = reliability.findings(replace(facts, checks=found.checks))
-    if reasons:
-        supported = support.supported_luminosity(
-            case, likelihoods, lambda points, target: gathered(points, target).checks
-        )
-        reasons = [*reasons, reliability.together(supported)]
-    arrays = {f"findings/{name}": judging.lines(reasons)}
-    for kind in evidence.KINDS:
-        worst = found.worst(kind)
-        arrays[f"evidence/{name}/{kind}"] = np.array([worst.p_global, worst.change, worst.error])
-    return arrays
-
-
-def _covered(
-    settings: stages.Evaluating,
-    sample: cross_fitted.Sample,
-    likelihood: Densities,
-    of: tuple[str, frames.Frame],
-    rng: np.random.Generator,
-) -> dict[str, Array]:
-    """Return thresholds from pseudo-experiments, and coverages."""
-    (name, frame), toys = of, settings.toys
-    thresholds, coverage = covering.toys(
-        frame,
-        likelihood,
-        lambda point: settings.luminosity * sample.weights(point[None])[0],
-        toys["n_toys"],
-        [settings.theta_true, *toys["points"]],
-        rng,
+    reference = task.frame.target.theta_true if named is None else task.events.point(named)
+    evaluated = evaluation.Evaluated(
+        sample=Sample.of(model, events),
+        x=events["x"],
+        benchmarks=events["benchmarks"],
+        frame=task.frame,
+        names=task.names,
     )
-    arrays = {f"thresholds/{name}/{level}": values for level, values in thresholds.items()}
-    return arrays | {f"coverage/{name}": coverage}
+    wanted = evaluation.Wanted(
+        method=task.method.name,
+        n_toys=toys["n_toys"],
+        covered=toys["points"],
+        information=_information_point(settings),
+        reference=reference,
+        n_joint=settings.n_samples_test,
+    )
+    return evaluation.of_cross_fitted(evaluated, wanted, task.random)
 
 
-def _names(data_file: Path) -> judging.Names:
-    setup = madminer_file.read_setup(data_file)
-    return judging.Names(list(setup.parameters), setup.observables, list(setup.benchmarks))
+def _information_point(settings: stages.Evaluating) -> Array | None:
+    """Return the parameter point of the Fisher information; None where it is not wanted."""
+    fisher = settings.fisher_information
+    return np.array(fisher["theta_true"], dtype=float) if fisher["bool"] else None
 
 
-def _quality(
-    settings: stages.Evaluating,
-    data_file: Path,
-    model: Estimator,
-    about: Mapping[str, Any],
-    frame: frames.Frame,
-) -> dict[str, Array]:
-    method = METHODS[about["method"]]
-    thetas = settings.thetas[method.name]
+def _quality(task: _Task, model: Estimator) -> dict[str, Array]:
+    """Compare a network of MadMiner's with the truth."""
+    settings, method, target = task.settings, task.method, task.frame.target
+    data_file, thetas = str(task.data_file), settings.thetas[method.name]
     match method.kind:
         case Kind.SCORE:
             reference = samples.single_point(thetas["theta_0"])
         case Kind.RATIO:
             reference = samples.single_point(thetas["theta_1"])
         case Kind.DENSITY:
-            reference = frame.target.theta_true
-    region = frame.target.region.tolist()
-    arrays = quality.compare(str(data_file), method, model, reference, region)
-    what = samples.Draw(
-        thetas, settings.n_samples_test, settings.test_split, about["partition"]["valid_split"]
-    )
-    rng = seeds.generator(about["seed"], "test points")
-    sample = samples.draw(str(data_file), method, what, rng, "test")
+            reference = target.theta_true
+    arrays = quality.compare(data_file, method, model, reference, target.region.tolist())
+    valid_split = task.about["partition"]["valid_split"]
+    what = samples.Draw(thetas, settings.n_samples_test, settings.test_split, valid_split)
+    sample = samples.draw(data_file, method, what, task.random("test points"), "test")
     arrays["held_out_loss"] = np.array(quality.held_out_loss(method, model, sample))
     if method.kind is not Kind.DENSITY:
         arrays |= quality.joint(model, sample)
@@ -319,16 +237,10 @@ def _track_origin(
     record.parameters({"data_file": data_file})
 
 
-def _track_results(
-    record: tracking.Record,
-    settings: stages.Evaluating,
-    data_file: Path,
-    method: str,
-    arrays: Mapping[str, Array],
-) -> None:
+def _track_results(record: tracking.Record, task: _Task, arrays: Mapping[str, Array]) -> None:
     from steps.plots import catalogue
 
-    names = list(madminer_file.read_setup(data_file).parameters)
+    settings, method, names = task.settings, task.method.name, task.names.parameters
     record.metrics(summary.expectation_numbers(arrays) | summary.closure_numbers(arrays))
     for name in (frames.NAMES[with_rate] for with_rate in settings.include_xsec):
         curve = summary.Curve.read([arrays], name, settings.resolutions)

@@ -9,7 +9,7 @@ import numpy as np
 from steps.arrays import Array
 from steps.events import madminer_file
 from steps.inference import histograms, samples
-from steps.inference.follow import effective_events, focus, reach
+from steps.inference.follow import focus, reach
 from steps.inference.frames import NAMES, Frame
 from steps.inference.histograms import Histogram
 from steps.inference.likelihood import Densities
@@ -39,15 +39,13 @@ def main() -> None:
         "reference": _reference_vars(settings, setup.observables),
     }
     simulation = _simulation(settings, args.data_file)
-    columns = {
-        name: simulation.x[:, [setup.observables.index(one) for one in these]]
+    fold = seeds.generator(settings.seed, "folds").permutation(len(simulation.x)) % _FOLDS
+    filled = {
+        name: Histogram.of(simulation, [setup.observables.index(one) for one in these], fold)
         for name, these in names.items()
     }
-    fold = seeds.generator(settings.seed, "folds").permutation(len(simulation.x)) % _FOLDS
-    filled = {name: _histogram(x, simulation, fold) for name, x in columns.items()}
     if settings.zoom:
-        weights = simulation.weights(target.theta_true)
-        far = reach(target.luminosity * float(weights.sum()), effective_events(weights))
+        far = reach(simulation.weights(target.theta_true[None])[0], target.luminosity)
         target = replace(target, region=_focus(filled["reference"], target, far))
     frame = Frame(target, settings.resolutions)
     curves = _curves(filled, target)
@@ -86,11 +84,6 @@ def _simulation(settings: stages.Reference, data_file: Path) -> Simulation:
     chosen = samples.some(n, settings.n_samples_train or n, rng)
     events = samples.mixture(str(data_file), chosen)
     return Simulation.of(events, np.array(settings.region), settings.n_bags, rng)
-
-
-def _histogram(x: Array, simulation: Simulation, fold: Array) -> Histogram:
-    sample = (simulation.coefficients, simulation.polynomial, fold, simulation.multiplicity)
-    return Histogram.of(x, *sample)
 
 
 def _curves(filled: Mapping[str, Histogram], target: Target) -> dict[str, list[Densities]]:

@@ -4,6 +4,7 @@ import argparse
 import tarfile
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,17 +70,22 @@ def _train(args: argparse.Namespace, record: tracking.Record) -> None:
     best = losses[:, 1].min()
     print(f"{method.name}: validation loss {losses[0, 1]:.4f} -> {best:.4f}")
 
-    if record.on:
-        network, example = _exported(method, model, args.sample_dir)
-        with tempfile.TemporaryDirectory() as scratch:
-            record.model(method.name, network, example, Path(scratch) / "model")
-        links |= {"training_run_id": record.run_id, "model_id": record.model_id}
     folder = args.output_dir / "models" / method.name
     discard(folder.parent, method.name)
     folder.mkdir(parents=True, exist_ok=True)
     model.save(folder / method.name)
     if isinstance(model, Ensemble):
-        _write_onnx(folder / f"{method.name}.onnx", model, args.sample_dir, about)
+        x = samples.load(args.sample_dir, f"{method.name}_events")["x"]
+        norm = model.events(x).norms()[0]
+        made = exported.export(model, norm, about["parameters"], about["observables"])
+        (folder / f"{method.name}.onnx").write_bytes(made.SerializeToString())
+        function = partial(_of_ensemble, model, norm, x)
+    else:
+        function = partial(_of_estimator, model, method, args.sample_dir)
+    if record.on:
+        with tempfile.TemporaryDirectory() as scratch:
+            record.model(method.name, *function(), Path(scratch) / "model")
+        links |= {"training_run_id": record.run_id, "model_id": record.model_id}
     np.save(folder / "losses.npy", losses, allow_pickle=False)
     about |= {"estimator": settings.estimator, "training": used, "tracking": links}
     provenance.write(folder / "training.yml", about)
@@ -136,25 +142,18 @@ def _check_sample(settings: stages.Training, method: Method, folder: Path) -> No
         )
 
 
-def _write_onnx(path: Path, model: Ensemble, folder: Path, about: Mapping[str, Any]) -> None:
-    x = samples.load(folder, f"{about['method']}_events")["x"]
-    norm = model.events(x).norms()[0]
-    made = exported.export(model, norm, about["parameters"], about["observables"])
-    path.write_bytes(made.SerializeToString())
-
-
-def _exported(
-    method: Method, model: Estimator | Ensemble, folder: Path
-) -> tuple[torch.nn.Module, Array]:
+def _of_estimator(model: Estimator, method: Method, folder: Path) -> tuple[torch.nn.Module, Array]:
     """Return a network as a function of one matrix, and an example of that."""
-    if isinstance(model, Estimator):
-        sample = samples.load(folder, f"{method.name}_train")
-        return model.network(), networks.columns(method, sample)[:_EXAMPLE_SIZE]
-    x = samples.load(folder, f"{method.name}_events")["x"]
+    sample = samples.load(folder, f"{method.name}_train")
+    return model.network(), networks.columns(method, sample)[:_EXAMPLE_SIZE]
+
+
+def _of_ensemble(model: Ensemble, norm: Array, x: Array) -> tuple[torch.nn.Module, Array]:
+    """Return networks as a function of one matrix, and an example of that."""
     low, high = model.polynomial.region.T
     points = np.linspace(low, high, _EXAMPLE_SIZE)
     example = np.hstack([points, x[:_EXAMPLE_SIZE]]).astype(np.float32)
-    return exported.Network(model, model.events(x).norms()[0]), example
+    return exported.Network(model, norm), example
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from madminer.limits import AsymptoticLimits
 
 from inference.toys import analysed, quadrature, train
 from steps.inference.analysis import Parts, log_likelihoods
@@ -10,7 +11,6 @@ from steps.inference.methods import METHODS
 from steps.inference.statistics import grid, p_values
 from steps.inference.targets import Target
 from steps.madminer.events import Events
-from steps.madminer.library import AsymptoticLimits
 
 TRUE = (0.4, -0.2)
 LUMINOSITY = 50.0

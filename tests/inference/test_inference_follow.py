@@ -128,10 +128,11 @@ def test_effective_events():
 
 def test_noise_of_few_simulated_events_is_waited_for():
     """A point at q = 20 that noise 2 sqrt(q t) + t moves down is still near."""
-    assert reach(1.0, 1e12) == pytest.approx(NEAR, rel=1e-4)
+    weights = np.full(50, 0.01)
+    assert reach(weights, 1e-10) == pytest.approx(NEAR, rel=1e-4)
     for t in (0.1, 1.0, 10.0):
-        far = reach(t, 1.0)
+        far = reach(weights, 100 * t)
         assert far - 2 * np.sqrt(far * t) - t == pytest.approx(NEAR)
     likelihood = Normal.at([0.0, 0.0], [0.2, 0.2])
-    wide = focus([likelihood], box(20, 2), np.zeros(2), reach(1.0, 1.0))
+    wide = focus([likelihood], box(20, 2), np.zeros(2), reach(weights, 100.0))
     assert (np.ptp(wide, axis=1) > np.ptp(focus([likelihood], box(20, 2), np.zeros(2)))).all()

@@ -8,6 +8,7 @@ from steps.inference import histograms
 from steps.inference.histograms import Histogram
 from steps.inference.likelihood import q
 from steps.inference.morphing.polynomial import Polynomial
+from steps.inference.simulation import Simulation
 
 TOY = Toy(2)
 SM = np.zeros(2)
@@ -35,9 +36,14 @@ def drawn(n, seed=1):
 
 
 def filled(x, coefficients, n_folds=4, multiplicity=None):
-    fold = np.arange(len(x)) % n_folds
     multiplicity = np.ones((1, len(x))) if multiplicity is None else multiplicity
-    return Histogram.of(x, coefficients, POLYNOMIAL, fold, multiplicity)
+    return of_all(x, coefficients, np.arange(len(x)) % n_folds, multiplicity)
+
+
+def of_all(x, coefficients, fold, multiplicity):
+    """Return the histogram of all observables."""
+    simulation = Simulation(x, coefficients, POLYNOMIAL, multiplicity)
+    return Histogram.of(simulation, range(x.shape[1]), fold)
 
 
 def nominal(histogram, *, with_rate=False, theta_true=SM):
@@ -143,10 +149,10 @@ def test_a_bag_is_the_sample_with_events_repeated():
     angles, coefficients = rng.uniform(-np.pi, np.pi, (2000, 1)), drawn(2000)[1]
     fold, counts = rng.integers(0, 4, 2000), rng.poisson(1.0, 2000)
     multiplicity = np.stack([np.ones(2000), counts])
-    bag = Histogram.of(angles, coefficients, POLYNOMIAL, fold, multiplicity)
+    bag = of_all(angles, coefficients, fold, multiplicity)
     rows = np.repeat(np.arange(2000), counts)
     once = np.ones((1, len(rows)))
-    same = Histogram.of(angles[rows], coefficients[rows], POLYNOMIAL, fold[rows], once)
+    same = of_all(angles[rows], coefficients[rows], fold[rows], once)
     np.testing.assert_allclose(bag.densities[1], same.densities[0], rtol=1e-9)
     np.testing.assert_allclose(bag.contents[1], same.contents[0], rtol=1e-9, atol=1e-15)
 

@@ -202,7 +202,7 @@ def trained(events):
     polynomial = Polynomial.of(events["exponents"], REGION)
     coefficients = polynomial.coefficients(events["weights"], events["benchmarks"])
     ensemble, losses = fit(events["x"], coefficients, polynomial, OPTIONS)
-    return ensemble, losses, cross_fitted.Sample(ensemble.events(events["x"]), coefficients)
+    return ensemble, losses, cross_fitted.Sample.of(ensemble, events)
 
 
 def test_foreign_events_become_those_of_a_mixture(toy, events):

@@ -23,17 +23,16 @@ def simulation(events):
 
 
 def test_weights_are_those_of_the_benchmarks(events, simulation):
-    for column, point in zip(events["weights"].T, events["benchmarks"], strict=True):
-        found = simulation.weights(point)
+    weights = simulation.weights(events["benchmarks"])
+    for column, found in zip(events["weights"].T, weights, strict=True):
         np.testing.assert_allclose(found, column, rtol=1e-6, atol=1e-9 * column.max())
 
 
 def test_the_region_changes_no_weight(events, simulation):
     far = Simulation.of(events, 20 * REGION, 0, np.random.default_rng(1))
-    for point in POINTS:
-        np.testing.assert_allclose(
-            far.weights(point), simulation.weights(point), rtol=1e-6, atol=1e-12
-        )
+    np.testing.assert_allclose(
+        far.weights(POINTS), simulation.weights(POINTS), rtol=1e-6, atol=1e-12
+    )
 
 
 def test_rates_are_cross_sections_times_luminosity(small, simulation):
@@ -59,7 +58,7 @@ def test_bags_count_events_as_poisson_does(simulation):
 def test_bags_spread_as_a_mean_of_so_many_events_does(simulation):
     """Every bag is a sample of the same size: its number of events is no source of spread."""
     for point in POINTS:
-        weights = simulation.weights(point)
+        weights = simulation.weights(point[None])[0]
         found = simulation.rates(1.0)[1:] @ simulation.polynomial.weights(point[None])[0]
         expected = weights.std() * np.sqrt(len(weights))
         assert found.std() == pytest.approx(expected, rel=0.2)

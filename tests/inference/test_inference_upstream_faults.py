@@ -29,13 +29,8 @@ def likelihood(toy, name, sally):
     points = grid(REGION, (11, 21))
     given = analysed(toy, TRUE, points, 100.0)
     if name == "histogram":
-        histogram = Histogram.of(
-            given.simulation.x,
-            given.simulation.coefficients,
-            given.simulation.polynomial,
-            np.arange(len(given.simulation.x)) % 2,
-            given.simulation.multiplicity,
-        )
+        fold = np.arange(len(given.simulation.x)) % 2
+        histogram = Histogram.of(given.simulation, range(2), fold)
         options = (np.array(REGION), np.array(TRUE), 100.0)
         (found,) = histograms.likelihoods(histogram, *options, with_rate=True)
         return points, found(points)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from inference.toys import draw, fit
+from madminer.limits import AsymptoticLimits
 
 from steps.inference import networks
 from steps.inference.methods import METHODS
 from steps.inference.statistics import grid
 from steps.madminer import library
 from steps.madminer.library import (
-    AsymptoticLimits,
     DataAnalyzer,
     FisherInformation,
     LikelihoodEstimator,
