@@ -68,6 +68,11 @@ class Backend:
         """All of them."""
         return self._settings
 
+    @property
+    def exact_morphing(self) -> bool:
+        """The amplitude is known; see :meth:`check_morphing`."""
+        return True
+
     def _process(self) -> generator.Process:
         settings = self._settings
         try:
@@ -112,7 +117,7 @@ class Backend:
             command.progress(plan.n_events, "events generated"),
         )
         weights = generator.benchmark_weights(
-            events, grid.cross_section, plan.n_events_all_jobs, point, list(points.values())
+            events, grid.cross_section, plan.n_events, point, list(points.values())
         )
         head = lhe.Head(
             beam_energy=0.5 * self._settings["energy"],
@@ -122,7 +127,7 @@ class Backend:
         )
         sample = lhe.Weights(weights, list(points), plan.benchmark)
         lhe.write(event_file, events.pdg_id, events.momenta, sample, head)
-        return weights, grid.cross_section / plan.n_events_all_jobs
+        return weights, grid.cross_section
 
 
 def wilson_coefficients(card_values: Mapping[tuple[str, int], float]) -> dict[str, float]:

@@ -56,6 +56,13 @@ class Generator(Protocol):
     def event_settings(self) -> Mapping[str, Any]:
         """The part of the settings that :meth:`generate` needs."""
 
+    @property
+    def exact_morphing(self) -> bool:
+        """Whether weights at all benchmarks follow from those at the morphing basis.
+
+        The events of a job then need no weights at others, but that of its own.
+        """
+
     def prepare(self, setup_file: Path, folder: Path, seed: int, fan_out: FanOut) -> None:
         """Prepare the generation of every process and benchmark.
 
@@ -72,14 +79,15 @@ class Generator(Protocol):
         """Write the parton-level events of a job as a Les Houches Event File.
 
         Args:
-            setup: The set-up.
+            setup: The set-up; with :attr:`exact_morphing` its benchmarks are those of the basis
+                and the plan's own.
             plan: What to generate.
             job_dir: Folder that ``fan_out`` filled.
             event_file: File to write, ending in ``.lhe.gz``.
 
         Returns:
-            Weights ``(n, n_benchmarks)`` in pb, and sigma / N in pb at the benchmark sampled at,
-            with N the events of all jobs.
+            Weights ``(n, n_benchmarks)`` in pb, whose sums over the job's events are the cross
+            sections, and the cross section in pb at the benchmark sampled at.
         """
 
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from steps.programs import madgraph
 from steps.programs.cards import Card
 from steps.stage import command
 from steps.stage.errors import SettingError
-from steps.stage.files import atomic
+from steps.stage.files import atomic, pack
 
 
 class Backend:
@@ -83,6 +82,11 @@ class Backend:
         processes = [{key: process[key] for key in kept} for process in self._processes]
         return {"backend": self._settings["backend"], "processes": processes}
 
+    @property
+    def exact_morphing(self) -> bool:
+        """Nobody knows, so MadGraph reweights to all benchmarks."""
+        return False
+
     def prepare(self, setup_file: Path, folder: Path, seed: int, fan_out: FanOut) -> None:
         """Let MadGraph write each process once; the jobs share its archive."""
         setup = madminer_file.read_setup(setup_file)
@@ -128,8 +132,7 @@ class Backend:
                 madgraph.prepare(found, setup_file.resolve(), wanted, benchmarks, place)
             except madgraph.MadGraphError as error:
                 raise SettingError(f"generator: {error}") from None
-            with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
-                tar.add(place, arcname=process["name"])
+            pack(place, archive)
             shutil.rmtree(place)
 
     def generate(
@@ -152,9 +155,8 @@ class Backend:
             )
         except (madgraph.MadGraphError, lhe.WeightsError) as error:
             raise SettingError(f"generator: {plan.process}: {error}") from None
-        # MadGraph may end with fewer events than it was asked for.
-        share = process["branching_ratio"] * plan.n_events / plan.n_events_all_jobs
-        return share * weights, share * cross_section / len(weights)
+        branching_ratio = process["branching_ratio"]
+        return branching_ratio * weights, branching_ratio * cross_section
 
 
 def _check_processes(processes: Sequence[Mapping[str, Any]]) -> None:

@@ -16,7 +16,6 @@ class Plan:
         benchmark: Name of the benchmark to sample at; empty for backgrounds.
         job: Number of the job, from zero.
         n_events: Events of this job.
-        n_events_all_jobs: Events of the benchmark in all jobs; weights refer to this number.
         seed: Seed of the job.
     """
 
@@ -24,7 +23,6 @@ class Plan:
     benchmark: str
     job: int
     n_events: int
-    n_events_all_jobs: int
     seed: int
 
     @property

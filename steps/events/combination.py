@@ -1,8 +1,65 @@
-"""Events sampled at several benchmarks as one sample."""
+"""Events sampled at several benchmarks, in several jobs, as one sample."""
 
 import numpy as np
 
 from steps.arrays import Array
+
+
+def morphed(weights: Array, basis: Array, points: Array, exponents: Array) -> Array:
+    """Return the weights of events at further parameter points, by morphing.
+
+    Weights are polynomials in the parameters, which those at the basis determine.
+
+    Args:
+        weights: Weights at the basis, ``(n, c)``.
+        basis: Parameter points of the basis, ``(c, p)``.
+        points: Parameter points at which weights are wanted, ``(m, p)``.
+        exponents: Powers of each parameter in each monomial, ``(c, p)``.
+
+    Returns:
+        Weights ``(n, m)``.
+    """
+    known, wanted = (np.prod(x[:, None] ** exponents, axis=-1) for x in (basis, points))
+    found: Array = weights @ np.linalg.solve(known.T, wanted.T)
+    return found
+
+
+def shares(sampled: Array, n_events: Array) -> Array:
+    """Return each job's share of the events drawn at its benchmark, the factor on its weights.
+
+    The weights of a job's events sum to the cross sections, times their shares those of all jobs
+    of a benchmark do.
+
+    Args:
+        sampled: Index of the benchmark that each job drew its events at, ``(n_jobs,)``.
+        n_events: Events that each job drew, before cuts, ``(n_jobs,)``.
+
+    Returns:
+        Shares ``(n_jobs,)``, which sum to one for each benchmark.
+    """
+    share: Array = n_events / np.bincount(sampled, n_events)[sampled]
+    return share
+
+
+def pooled_norms(
+    sampled: Array, n_events: Array, cross_sections: Array, n_benchmarks: int
+) -> Array:
+    """Return sigma_b / N_b of each benchmark with its N_b events of all jobs.
+
+    Args:
+        sampled: Index of the benchmark that each job drew its events at, ``(n_jobs,)``.
+        n_events: Events that each job drew, before cuts, ``(n_jobs,)``.
+        cross_sections: sigma_b in pb as each job found it, ``(n_jobs,)``; these may differ by
+            their errors, and count by the jobs' events.
+        n_benchmarks: Number of benchmarks.
+
+    Returns:
+        sigma_b / N_b in pb, infinite where there are no events, ``(n_benchmarks,)``.
+    """
+    total = np.bincount(sampled, n_events, minlength=n_benchmarks)
+    mean = np.bincount(sampled, shares(sampled, n_events) * cross_sections, minlength=n_benchmarks)
+    norms: Array = np.divide(mean, total, out=np.full(n_benchmarks, np.inf), where=total > 0)
+    return norms
 
 
 def mixture_weights(weights: Array, sampled: Array, norms: Array) -> Array:

@@ -1,8 +1,12 @@
 """Les Houches Event Files (arXiv:hep-ph/0609017, version 3 weights: arXiv:1405.1067)."""
 
+import gzip
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pylhe
@@ -83,9 +87,24 @@ def write(path: Path, pdg_id: Array, momenta: Array, sample: Weights, head: Head
     )
     header = pylhe.LHEHeader(pylhe.LHEInitRWGT([group]))
     lhe = pylhe.LHEFile(pylhe.LHEInit(init, [process], []), events(), header)
-    # Level 1 is as small as the default to a few per cent and several times faster.
-    compress = path.suffix == ".gz"
-    lhe.tofile(path, pylhe.LHEXMLFormat(compress=compress, compresslevel=1))
+    with _opened(path) as file:
+        lhe.write(file, pylhe.LHEXMLFormat())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """Open a file for writing, whose bytes do not tell when or under which name it was written."""
+    with path.open("wb") as raw:
+        if path.suffix != ".gz":
+            with TextIOWrapper(raw, encoding="utf-8") as text:
+                yield text
+            return
+        # Level 1 is as small as the default to a few per cent and several times faster.
+        with (
+            gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as compressed,
+            TextIOWrapper(compressed, encoding="utf-8") as text,
+        ):
+            yield text
 
 
 class WeightsError(Exception):

@@ -16,6 +16,8 @@ from steps.arrays import Array
 from steps.events import expressions
 from steps.events.origin import Origin
 
+# Name of the set-up of a job, beside its plan and beside its events.
+JOB_SETUP = "setup.h5"
 _NO_TRANSFORM = ("", "_", "None")
 _STRING = "S256"
 
@@ -80,6 +82,34 @@ def read_setup(path: Path) -> Setup:
     return Setup(parameters, benchmarks, observables)
 
 
+def read_exponents(path: Path) -> Array:
+    """Return the powers of each parameter in each monomial of the weights, ``(c, p)``.
+
+    The first c benchmarks of a set-up are its morphing basis.
+    """
+    with h5py.File(path) as file:
+        return np.asarray(file["morphing/components"][()], dtype=int)
+
+
+def restrict(path: Path, setup_file: Path, benchmark: str) -> None:
+    """Write a set-up without the benchmarks that are neither of the morphing basis nor the one.
+
+    Args:
+        path: File to write.
+        setup_file: The whole set-up.
+        benchmark: The benchmark to keep beside the basis.
+    """
+    n_basis = len(read_exponents(setup_file))
+    with h5py.File(setup_file) as setup, h5py.File(path, "w") as file:
+        names = _strings(setup["benchmarks/names"])
+        kept = [k for k, name in enumerate(names) if k < n_basis or name == benchmark]
+        for group in setup:
+            if group != "benchmarks":
+                setup.copy(group, file)
+        for name, column in setup["benchmarks"].items():
+            file[f"benchmarks/{name}"] = column[()][kept]
+
+
 def read_weights(path: Path) -> tuple[Array, Array]:
     """Read what weights are as functions of the parameters, of any file that MadMiner wrote.
 
@@ -91,12 +121,13 @@ def read_weights(path: Path) -> tuple[Array, Array]:
         OSError: The file cannot be read.
         KeyError: It has no morphing or no events.
     """
+    exponents = read_exponents(path)
     with h5py.File(path) as file:
-        exponents, weights = file["morphing/components"][()], file["samples/weights"][()]
+        weights = file["samples/weights"][()]
         b = file["benchmarks"]
         if "is_nuisance" in b:
             weights = weights[:, ~np.asarray(b["is_nuisance"][()], dtype=bool)]
-    return np.asarray(exponents, dtype=int), weights
+    return exponents, weights
 
 
 def _strings(dataset: h5py.Dataset) -> list[str]:
@@ -109,7 +140,8 @@ class Sample:
 
     Attributes:
         observations: Values of the observables, ``(n, n_observables)``.
-        weights: Weights ``(n, n_benchmarks)`` in pb, in the order of the set-up's benchmarks.
+        weights: Weights ``(n, n_benchmarks)`` in pb, in the order of the set-up's benchmarks; those
+            of all events that the job drew sum to the cross sections.
         origin: Where the events were drawn.
         cut_flow: For each requirement in turn, events that passed it and all before it.
     """
@@ -118,6 +150,21 @@ class Sample:
     weights: Array
     origin: Origin
     cut_flow: Mapping[str, int]
+
+
+def write_setup(path: Path, setup_file: Path, observables: Mapping[str, str]) -> None:
+    """Write a set-up with definitions by name of the observables."""
+    shutil.copyfile(setup_file, path)
+    with h5py.File(path, "a") as file:
+        for key, texts in (("names", observables.keys()), ("definitions", observables.values())):
+            file[f"observables/{key}"] = np.array([t.encode() for t in texts], dtype=_STRING)
+
+
+def read_observables(path: Path) -> dict[str, str]:
+    """Return the definitions by name of the observables of a file."""
+    with h5py.File(path) as file:
+        names, definitions = (_strings(file[f"observables/{k}"]) for k in ("names", "definitions"))
+    return dict(zip(names, definitions, strict=True))
 
 
 def write_sample(
@@ -133,10 +180,7 @@ def write_sample(
     """
     benchmark = sample.origin.benchmark
     index = list(read_setup(setup_file).benchmarks).index(benchmark) if benchmark else -1
-    shutil.copyfile(setup_file, path)
-    with h5py.File(path, "a") as file:
-        for key, texts in (("names", observables.keys()), ("definitions", observables.values())):
-            file[f"observables/{key}"] = np.array([t.encode() for t in texts], dtype=_STRING)
+    write_setup(path, setup_file, observables)
     replace_events(path, sample.observations, sample.weights, np.full(len(sample.weights), index))
     with h5py.File(path, "a") as file:
         attributes = file["samples"].attrs
@@ -154,7 +198,8 @@ def read_sample(path: Path) -> Sample:
             Origin(
                 str(samples.attrs["process"]),
                 str(samples.attrs["benchmark"]),
-                float(samples.attrs["weight_norm"]),
+                float(samples.attrs["cross_section"]),
+                int(samples.attrs["n_events"]),
             ),
             json.loads(samples.attrs["cut_flow"]),
         )

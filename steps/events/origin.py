@@ -11,12 +11,14 @@ class Origin:
         process: Name of the process; empty where there is only one.
         benchmark: Name of the benchmark sampled at; empty for a background, whose events do not
             depend on the parameters.
-        weight_norm: Cross section in pb over the number of events drawn there, over all jobs.
+        cross_section: Cross section in pb there, as the job found it.
+        n_events: Events that the job drew, before shower and cuts.
     """
 
     process: str
     benchmark: str
-    weight_norm: float
+    cross_section: float
+    n_events: int
 
     @property
     def label(self) -> str:

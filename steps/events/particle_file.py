@@ -16,7 +16,8 @@ class Sample:
 
     Attributes:
         particles: Stable particles of ``n`` events.
-        weights: Weights ``(n, n_benchmarks)`` in pb.
+        weights: Weights ``(n, n_benchmarks)`` in pb; those of all events that the job drew sum to
+            the cross sections.
         origin: Where the events were drawn.
         job: Number of the job of this benchmark, from zero.
         seed: Seed of the job, for the stages that follow.
@@ -53,7 +54,8 @@ def read(path: Path) -> Sample:
             Origin(
                 str(file.attrs["process"]),
                 str(file.attrs["benchmark"]),
-                float(file.attrs["weight_norm"]),
+                float(file.attrs["cross_section"]),
+                int(file.attrs["n_events"]),
             ),
             int(file.attrs["job"]),
             int(file.attrs["seed"]),

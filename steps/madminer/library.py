@@ -3,7 +3,8 @@
 MadMiner 0.9.6 is its last release.  Two of its parts fail with NumPy 2: histograms call
 ``numpy.histogramdd`` with the argument ``normed``, gone since NumPy 1.24, and the Delphes reader
 needs uproot3.  The first is mended here; the second is replaced by our own reading of detector
-files.  Besides, training restores the best network, not the last, and gets batches faster.
+files.  Besides, training restores the best network, not the last, and gets batches faster; and
+the Fisher information takes benchmarks that are not part of the morphing basis.
 """
 
 import copy
@@ -24,7 +25,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from madminer import MadMiner
     from madminer.analysis import DataAnalyzer
-    from madminer.fisherinformation import FisherInformation
+    from madminer.fisherinformation import FisherInformation as _FisherInformation
     from madminer.ml import (
         LikelihoodEstimator,
         ParameterizedRatioEstimator,
@@ -61,6 +62,25 @@ class _NumpyWithNormed:
 
 
 histo.np = _NumpyWithNormed()
+
+
+class FisherInformation(_FisherInformation):  # type: ignore[misc]
+    """Fisher information, also where there are more benchmarks than the morphing basis has.
+
+    MadMiner multiplies matrices of the basis with covariances of all benchmarks, and fails.
+    """
+
+    def _get_theta_benchmark_matrix(self, theta: Any, zero_pad: bool = True) -> Any:
+        matrix = super()._get_theta_benchmark_matrix(theta, zero_pad)
+        return matrix if zero_pad else self._padded(matrix)
+
+    def _get_dtheta_benchmark_matrix(self, theta: Any, zero_pad: bool = True) -> Any:
+        matrix = super()._get_dtheta_benchmark_matrix(theta, zero_pad)
+        return matrix if zero_pad else self._padded(matrix)
+
+    def _padded(self, matrix: Any) -> Any:
+        missing = max(self.n_benchmarks_phys - matrix.shape[-1], 0)
+        return np.pad(matrix, [(0, 0)] * (matrix.ndim - 1) + [(0, missing)])
 
 
 class _Batches:

@@ -43,6 +43,7 @@ def new_setup(
     parameters: Sequence[Mapping[str, Any]],
     benchmarks: Mapping[str, Mapping[str, float]],
     morphing: Mapping[str, Any],
+    outside_basis: Sequence[str] = (),
 ) -> Setup:
     """Return a MadMiner set-up whose morphing basis is found.
 
@@ -50,6 +51,7 @@ def new_setup(
         parameters: Keyword arguments of ``MadMiner.add_parameter`` for each parameter.
         benchmarks: Parameter values by benchmark and parameter name.
         morphing: Keyword arguments of ``MadMiner.set_morphing``.
+        outside_basis: Benchmarks that are not part of the basis; they follow those that are.
 
     Raises:
         MorphingError: The benchmarks do not make a basis.
@@ -57,22 +59,25 @@ def new_setup(
     miner = MadMiner()
     for parameter in parameters:
         miner.add_parameter(**parameter)
-    for name, values in benchmarks.items():
+    inside = {name: v for name, v in benchmarks.items() if name not in outside_basis}
+    for name, values in inside.items():
         miner.add_benchmark(dict(values), name)
     if not morphing.get("include_existing_benchmarks", True):
         # MadMiner joins these to its basis, which holds values, not benchmarks.
-        miner.benchmarks = {name: dict(values) for name, values in benchmarks.items()}
+        miner.benchmarks = {name: dict(values) for name, values in inside.items()}
     try:
         miner.set_morphing(**morphing)
     except AssertionError:
         raise MorphingError(
-            f"{len(benchmarks)} benchmarks are more than the morphing needs; remove some, or set "
-            "include_existing_benchmarks: False"
+            f"{len(inside)} benchmarks are more than the morphing needs; give some "
+            "in_basis: False, or set include_existing_benchmarks: False for all"
         ) from None
     except np.linalg.LinAlgError:
         raise MorphingError(
             "no basis contains these benchmarks, some depend on others; move or remove one"
         ) from None
+    for name in outside_basis:
+        miner.add_benchmark(dict(benchmarks[name]), name)
     return cast(Setup, miner)
 
 

@@ -47,7 +47,7 @@ def main() -> None:
         discard(place, _RESULTS[later])
 
     files: dict[str, Any] = {"settings": place / f"check/settings/{stage}.yml"}
-    if stage in ("generate", "pythia", "delphes"):
+    if stage in ("generate", "combine"):
         (files["config_file"],) = found["configure"]
     match stage:
         case "configure" | "generate":

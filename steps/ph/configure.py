@@ -23,7 +23,9 @@ def main() -> None:
     # MadMiner searches the basis at random.
     seeds.seed_globally(settings.seed, "configure")
     try:
-        miner = new_setup(settings.parameters, settings.benchmarks, settings.morphing)
+        miner = new_setup(
+            settings.parameters, settings.benchmarks, settings.morphing, settings.outside_basis
+        )
     except MorphingError as error:
         raise SettingError(f"benchmarks, set_morphing: {error}") from None
     with atomic(args.output_dir / "data" / "madminer_config.h5") as path:

@@ -18,7 +18,6 @@ from steps.stage.files import atomic, discard
 def main() -> None:
     """Write ``data/madminer_delphes_data_<benchmark>_<job>.h5``, a MadMiner file."""
     parser = command.parser(main.__doc__)
-    parser.add_argument("--config-file", type=Path, required=True, help="MadMiner set-up")
     parser.add_argument("--events-dir", type=Path, required=True, help="events of one job")
     arguments.add(parser, *arguments.PHYSICS)
     args = parser.parse_args()
@@ -46,7 +45,7 @@ def main() -> None:
     with atomic(args.output_dir / "data" / name) as path:
         madminer_file.write_sample(
             path,
-            args.config_file,
+            args.events_dir / madminer_file.JOB_SETUP,
             {o["name"]: o["definition"] for o in settings.observables},
             madminer_file.Sample(
                 observations,

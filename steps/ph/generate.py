@@ -1,9 +1,11 @@
 """Stage generate: prepare the event generation of every process, benchmark and job."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from steps.backends import generators, plans
+from steps.events import madminer_file
 from steps.settings import arguments, physics, stages
 from steps.stage import command, seeds
 from steps.stage.files import atomic, discard
@@ -19,23 +21,29 @@ def main() -> None:
     settings = physics.of_stage(args, stages.Generate)
     discard(args.output_dir, "jobs/*_*")
     args.output_dir.mkdir(parents=True, exist_ok=True)
-    n_events, jobs = settings.num_events, settings.jobs
+    n_events, size = settings.num_events, settings.events_per_job
+    generator = generators.choose(settings.generator)
 
     def fan_out(process: str, benchmark: str, fill: Callable[[Path], None]) -> None:
-        for job in range(jobs):
+        # A job knows its own events alone: more events are more jobs beside the same ones.
+        for job, first in enumerate(range(0, n_events, size)):
             plan = plans.Plan(
                 process=process,
                 benchmark=benchmark,
                 job=job,
-                n_events=n_events // jobs + (job < n_events % jobs),
-                n_events_all_jobs=n_events,
+                n_events=min(size, n_events - first),
                 seed=seeds.integer(settings.seed, "events", process, benchmark, job),
             )
             with atomic(args.output_dir / "jobs" / plan.label) as folder:
                 plans.write(folder, plan)
                 fill(folder)
+                # Nor does it know other benchmarks, if it can do without.
+                setup = folder / madminer_file.JOB_SETUP
+                if generator.exact_morphing:
+                    madminer_file.restrict(setup, args.config_file, benchmark)
+                else:
+                    shutil.copyfile(args.config_file, setup)
 
-    generator = generators.choose(settings.generator)
     generator.prepare(args.config_file, args.output_dir, settings.seed, fan_out)
 
 

@@ -1,5 +1,6 @@
 """Stage pythia: generate the events of one job and shower them."""
 
+import shutil
 from pathlib import Path
 
 from steps.backends import generators, plans
@@ -15,19 +16,21 @@ from steps.stage.files import atomic
 def main() -> None:
     """Write ``events/events.lhe.gz`` and, after the shower, ``events/particles.h5``."""
     parser = command.parser(main.__doc__)
-    parser.add_argument("--config-file", type=Path, required=True, help="MadMiner set-up")
-    parser.add_argument("--job-dir", type=Path, required=True, help="folder of the job's plan")
+    parser.add_argument(
+        "--job-dir", type=Path, required=True, help="what generate made for the job"
+    )
     arguments.add(parser, *arguments.PHYSICS)
     args = parser.parse_args()
 
     settings = physics.of_stage(args, stages.Pythia)
-    setup = madminer_file.read_setup(args.config_file)
+    setup_file = args.job_dir / madminer_file.JOB_SETUP
+    setup = madminer_file.read_setup(setup_file)
     plan = plans.read(args.job_dir)
     generator, card = generators.choose(settings.generator), settings.shower_card
     with atomic(args.output_dir / "events") as folder:
         folder.mkdir()
         event_file = folder / "events.lhe.gz"
-        weights, weight_norm = generator.generate(setup, plan, args.job_dir, event_file)
+        weights, cross_section = generator.generate(setup, plan, args.job_dir, event_file)
         try:
             particles, kept = shower(
                 event_file,
@@ -41,11 +44,12 @@ def main() -> None:
         sample = particle_file.Sample(
             particles=particles,
             weights=weights[kept],
-            origin=Origin(plan.process, plan.benchmark, weight_norm),
+            origin=Origin(plan.process, plan.benchmark, cross_section, len(weights)),
             job=plan.job,
             seed=plan.seed,
         )
         particle_file.write(folder / "particles.h5", sample)
+        shutil.copyfile(setup_file, folder / setup_file.name)
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ def benchmark_weights(
     Args:
         events: Events sampled at ``point``.
         cross_section: Cross section at ``point`` in pb.
-        n_total: Events sampled at ``point`` in all jobs together.
+        n_total: Number of events of the whole sample.
         point: Wilson coefficients of the sampling in TeV^-2.
         points: Wilson coefficients at which weights are wanted.
 

@@ -16,7 +16,7 @@ LEARNING = ("seed", *SECTIONS)
 _MEANING = {
     "seed": "seed of the run",
     "num_events": "events per benchmark; 0: as in the input file",
-    "num_procs_per_job": "jobs per benchmark",
+    "num_procs_per_job": "jobs per benchmark; 0: of the size in the input file",
 } | {name: f"section {section} over that of the input file" for name, section in SECTIONS.items()}
 
 

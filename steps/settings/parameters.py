@@ -15,7 +15,7 @@ class Parameters:
     Attributes:
         seed: Seed of the run.
         num_events: Events per benchmark; 0: as in the input file.
-        num_procs_per_job: Jobs per benchmark.
+        num_procs_per_job: Jobs per benchmark; 0: of the size in the input file.
         overrides: Texts ``key=value key=value`` by workflow parameter, ``mlflow_args_s``, ….
     """
 
@@ -25,7 +25,7 @@ class Parameters:
     overrides: Mapping[str, str]
 
 
-_LEAST = {"seed": (1, 0), "num_events": (0, 0), "num_procs_per_job": (1, 1)}
+_LEAST = {"seed": (1, 0), "num_events": (0, 0), "num_procs_per_job": (0, 0)}
 
 
 def read(values: Mapping[str, Any]) -> Parameters:

@@ -24,15 +24,18 @@ _DEFAULT_CARDS = Path(__file__).parents[2] / "inputs" / "ph" / "cards"
 class PhysicsInput:
     """The input file, with defaults filled in.
 
-    ``benchmarks`` maps names to parameter values by parameter name; the other attributes are the
-    sections of the file. Cards are in them as ``name`` and ``text``.
+    ``benchmarks`` maps names to parameter values by parameter name, ``outside_basis`` has the names
+    of those that the morphing basis is to do without; the other attributes are the sections of the
+    file. Cards are in them as ``name`` and ``text``.
     """
 
     path: Path
     parameters: Sequence[Mapping[str, Any]]
     benchmarks: Mapping[str, Mapping[str, float]]
+    outside_basis: Sequence[str]
     morphing: Mapping[str, Any]
     num_events: int
+    events_per_job: int
     generator: Mapping[str, Any]
     shower_card: Mapping[str, str]
     detector: Mapping[str, Any]
@@ -67,7 +70,7 @@ def read(path: Path, parameters: Parameters) -> PhysicsInput:
         check_settings(spec.shower_card["text"].splitlines())
     except CardError as error:
         raise InputError(f"{path}: shower: {spec.shower_card['name']}: {error}; mend it") from None
-    n_events, jobs = parameters.num_events or spec.num_events, parameters.num_procs_per_job
+    n_events, jobs = _num_events(spec, parameters), parameters.num_procs_per_job
     if jobs > n_events:
         raise InputError(
             f"num_procs_per_job: {jobs} jobs for {n_events} events per benchmark; choose fewer jobs"
@@ -94,14 +97,15 @@ def divide(spec: PhysicsInput, parameters: Parameters) -> list[stages.Settings]:
         stages.Configure(
             parameters=spec.parameters,
             benchmarks=spec.benchmarks,
+            outside_basis=spec.outside_basis,
             morphing=spec.morphing,
             generator={"backend": spec.generator["backend"]},
             seed=parameters.seed,
         ),
         stages.Generate(
             generator=spec.generator,
-            num_events=parameters.num_events or spec.num_events,
-            jobs=parameters.num_procs_per_job,
+            num_events=_num_events(spec, parameters),
+            events_per_job=_events_per_job(spec, parameters),
             seed=parameters.seed,
         ),
         stages.Pythia(
@@ -111,6 +115,15 @@ def divide(spec: PhysicsInput, parameters: Parameters) -> list[stages.Settings]:
         stages.Delphes(detector=spec.detector, observables=spec.observables, cuts=spec.cuts),
         stages.Combine(seed=parameters.seed),
     ]
+
+
+def _num_events(spec: PhysicsInput, parameters: Parameters) -> int:
+    return parameters.num_events or spec.num_events
+
+
+def _events_per_job(spec: PhysicsInput, parameters: Parameters) -> int:
+    jobs = parameters.num_procs_per_job
+    return math.ceil(_num_events(spec, parameters) / jobs) if jobs else spec.events_per_job
 
 
 def of_stage(args: argparse.Namespace, stage: type[stages.S]) -> stages.S:
@@ -135,7 +148,8 @@ def _load(path: Path) -> PhysicsInput:
         dict(p) | {"parameter_range": list(_parameter_range(path, p))}
         for p in content["parameters"]
     ]
-    num_events = content["generator"].pop("num_events")
+    # Not the generator's: its settings reach jobs, which must not change with their number.
+    sizes = {key: content["generator"].pop(key) for key in ("num_events", "events_per_job")}
 
     card = partial(_card, path.parent)
     try:
@@ -148,8 +162,9 @@ def _load(path: Path) -> PhysicsInput:
         path=path,
         parameters=parameters,
         benchmarks={b["name"]: _benchmark(path, b, names) for b in content["benchmarks"]},
+        outside_basis=[b["name"] for b in content["benchmarks"] if not b["in_basis"]],
         morphing=content["set_morphing"],
-        num_events=num_events,
+        **sizes,
         generator=generator,
         shower_card=shower_card,
         detector=detector,

@@ -27,6 +27,7 @@ class Configure(Settings):
 
     parameters: Sequence[Section]
     benchmarks: Mapping[str, Mapping[str, float]]
+    outside_basis: Sequence[str]
     morphing: Section
     generator: Section
     seed: int
@@ -38,7 +39,7 @@ class Generate(Settings):
 
     generator: Section
     num_events: int
-    jobs: int
+    events_per_job: int
     seed: int
 
 

@@ -1,5 +1,6 @@
 """Output files that appear whole or not at all, and archives that stay in their folder."""
 
+import gzip
 import hashlib
 import os
 import shutil
@@ -36,6 +37,23 @@ def discard(folder: Path, pattern: str) -> None:
             shutil.rmtree(place)
         else:
             place.unlink()
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Pack a folder into a compressed tar archive whose bytes tell names and contents alone."""
+
+    def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        member.mtime = member.uid = member.gid = 0
+        member.uname = member.gname = ""
+        return member
+
+    # tarfile itself adds the files of a folder in the order of their names.
+    with (
+        archive.open("wb") as raw,
+        gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w") as content,
+    ):
+        content.add(folder, arcname=folder.name, filter=plain)
 
 
 def unpack(archive: Path, folder: Path) -> None:

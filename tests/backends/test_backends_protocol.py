@@ -100,9 +100,13 @@ def test_another_process_and_another_detector_go_through_all_stages(tmp_path, to
     assert jobs == ["ee_sm_0", "ee_sm_1", "ee_w_0", "ee_w_1"]
     for job in jobs:
         out = tmp_path / job
-        stage("pythia", out, config_file=config, job_dir=tmp_path / "jobs" / job)
-        stage("delphes", out, config_file=config, events_dir=out / "events")
-    stage("combine", data_files=sorted(tmp_path.glob("*/data/madminer_delphes_data_ee_*.h5")))
+        stage("pythia", out, job_dir=tmp_path / "jobs" / job)
+        stage("delphes", out, events_dir=out / "events")
+    stage(
+        "combine",
+        config_file=config,
+        data_files=sorted(tmp_path.glob("*/data/madminer_delphes_data_ee_*.h5")),
+    )
     with h5py.File(tmp_path / "data/combined_delphes.h5") as file:
         mass, jets = file["samples/observations"][()].T
         weights = file["samples/weights"][()]

@@ -122,7 +122,7 @@ def test_coefficients_of_the_card():
 
 # ------------------------------------------------------------------ what jobs are handed
 def test_plan_and_grid_round_trip(tmp_path):
-    plan = plans.Plan("signal", "sm", 2, 300, 900, 2**32 - 1)
+    plan = plans.Plan("signal", "sm", 2, 300, 2**32 - 1)
     assert plan.label == "signal_sm_2"
     edges = [np.sort(np.random.default_rng(i).random(5 + i)) for i in range(6)]
     plans.write(tmp_path / "sm_2", plan)
@@ -138,4 +138,4 @@ def test_plan_and_grid_round_trip(tmp_path):
     ("process", "benchmark", "label"), [("", "w", "w_0"), ("ttbar", "", "ttbar_0")]
 )
 def test_labels_leave_out_what_there_is_not(process, benchmark, label):
-    assert plans.Plan(process, benchmark, 0, 1, 1, 1).label == label
+    assert plans.Plan(process, benchmark, 0, 1, 1).label == label

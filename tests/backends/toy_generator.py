@@ -34,6 +34,10 @@ class Backend:
     def event_settings(self):
         return {"backend": self._settings["backend"]}
 
+    @property
+    def exact_morphing(self):
+        return False
+
     def prepare(self, setup_file, folder, seed, fan_out):
         (folder / "shared").write_text(self._settings["name"])
         for benchmark in ("sm", "w"):
@@ -56,6 +60,6 @@ class Backend:
                 )
             file.write("</LesHouchesEvents>\n")
         sigma = [(1 + values["C"]) ** 2 for values in setup.benchmarks.values()]
-        weights = np.tile(sigma, (plan.n_events, 1)) / plan.n_events_all_jobs
+        weights = np.tile(sigma, (plan.n_events, 1)) / plan.n_events
         own = list(setup.benchmarks).index(plan.benchmark)
-        return weights, sigma[own] / plan.n_events_all_jobs
+        return weights, sigma[own]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from steps.events.combination import mixture_weights
+from steps.events.combination import mixture_weights, morphed, pooled_norms, shares
 
 # Benchmarks: normal distributions of these means and widths; the second leaves a gap at the first.
 MEANS, WIDTHS = np.array([0.0, 2.5, -1.0]), np.array([1.0, 0.7, 1.5])
@@ -92,3 +92,56 @@ def test_jobs_of_a_benchmark_are_interchangeable():
     order = np.random.default_rng(9).permutation(len(sampled))
     whole = mixture_weights(weights, sampled, norms)
     np.testing.assert_allclose(mixture_weights(weights[order], sampled[order], norms), whole[order])
+
+
+# ------------------------------------------------------------------ jobs
+# Three jobs at benchmark 0, one at 2, two at 3, none at 1.
+JOB_AT = np.array([0, 2, 0, 3, 0, 3])
+JOB_EVENTS = np.array([100, 50, 100, 30, 40, 10])
+
+
+def test_a_job_s_share_is_of_the_events_at_its_benchmark():
+    expected = [100 / 240, 1, 100 / 240, 30 / 40, 40 / 240, 10 / 40]
+    np.testing.assert_allclose(shares(JOB_AT, JOB_EVENTS), expected)
+
+
+def test_one_job_keeps_its_weights_to_the_last_digit():
+    assert (shares(np.array([1, 0]), np.array([3, 7])) == 1).all()
+    norms = pooled_norms(np.array([1, 0]), np.array([3, 7]), np.array([0.1, 0.2]), 2)
+    assert list(norms) == [0.2 / 7, 0.1 / 3]
+
+
+def test_norms_are_of_all_jobs():
+    found = pooled_norms(JOB_AT, JOB_EVENTS, np.array([2.0, 5, 2, 1, 2, 3]), 5)
+    third = (30 * 1 + 10 * 3) / 40
+    np.testing.assert_allclose(found, [2 / 240, np.inf, 5 / 50, third / 40, np.inf])
+
+
+def test_jobs_of_any_size_pool_to_the_weights_of_one():
+    _, weights, sampled, norms = toy(np.random.default_rng(8))
+    job = np.random.default_rng(9).choice(9, len(weights), p=np.arange(1, 10) / 45)
+    # Each job is of one benchmark; it knows its own number of events alone.
+    job = 9 * sampled + job
+    jobs, job, n_events = np.unique(job, return_inverse=True, return_counts=True)
+    at = jobs // 9
+    own = weights * (DRAWN[sampled] / n_events[job])[:, None]
+    pooled = shares(at, n_events)[job][:, None] * own
+    np.testing.assert_allclose(pooled, weights)
+    np.testing.assert_allclose(pooled_norms(at, n_events, CROSS_SECTIONS[at], 3), norms)
+
+
+# ------------------------------------------------------------------ benchmarks outside the basis
+def test_morphing_is_exact_for_squares_of_amplitudes():
+    rng = np.random.default_rng(10)
+    exponents = np.array([[0, 0], [1, 0], [0, 1], [2, 0], [1, 1], [0, 2]])
+    amplitudes = rng.normal(size=(3, 50, 2))
+
+    def square(points):
+        c = np.column_stack([np.ones(len(points)), points])
+        return (np.einsum("pk,knd->npd", c, amplitudes) ** 2).sum(-1)
+
+    basis, points = rng.uniform(-1.5, 1.5, (6, 2)), rng.uniform(-1.5, 1.5, (4, 2))
+    found = morphed(square(basis), basis, points, exponents)
+    np.testing.assert_allclose(found, square(points), rtol=1e-8)
+    # The basis gives itself back.
+    np.testing.assert_allclose(morphed(square(basis), basis, basis, exponents), square(basis))

@@ -239,7 +239,7 @@ def is_physics(command: list[str]) -> bool:
     given = dict(zip(command[4::2], command[5::2], strict=True))
     values = {name.removeprefix("--").replace("-", "_"): value for name, value in given.items()}
     numbers = parameters.read(values)
-    assert (numbers.seed, numbers.num_events, numbers.num_procs_per_job) == (3, 20_000, 1)
+    assert (numbers.seed, numbers.num_events, numbers.num_procs_per_job) == (3, 20_000, 0)
     return command[2:4] == ["steps.ph", "pythia"] and values["workdir"] == "/data/run"
 
 

@@ -2,8 +2,10 @@
 
 import ast
 import re
+import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,39 @@ def test_private_names_of_madminer_are_used_in_the_adapter_alone():
         own |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
         foreign = {node.attr for node in attributes} & private - own
         assert name.startswith("madminer/") or not foreign, (name, foreign)
+
+
+@pytest.fixture
+def one_more(small, tmp_path):
+    """The small toy with one benchmark more than its morphing basis, where the first one is."""
+    shutil.copyfile(small.path, tmp_path / "more.h5")
+    with h5py.File(tmp_path / "more.h5", "a") as file:
+        for name in ("names", "values", "is_nuisance", "is_reference"):
+            column = file[f"benchmarks/{name}"][()]
+            column = np.concatenate([column, column[:1] if name != "names" else [b"x"]])
+            del file[f"benchmarks/{name}"]
+            file[f"benchmarks/{name}"] = column.astype("S256") if name == "names" else column
+        weights = file["samples/weights"][()]
+        del file["samples/weights"]
+        file["samples/weights"] = np.hstack([weights, weights[:, :1]])
+    return str(tmp_path / "more.h5")
+
+
+def test_fisher_information_takes_a_benchmark_outside_the_basis(small, one_more):
+    def in_rate(of, path):
+        fisher = of(path, include_nuisance_parameters=False)
+        return fisher.rate_information(np.zeros(2), 1e4, include_nuisance_parameters=False)
+
+    with pytest.raises(ValueError, match="broadcast"):
+        in_rate(library._FisherInformation, one_more)
+    for few, many, own in zip(
+        in_rate(FisherInformation, small.path),
+        in_rate(FisherInformation, one_more),
+        in_rate(library._FisherInformation, small.path),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(few, own)
+        np.testing.assert_allclose(many, few, rtol=1e-9)
 
 
 def test_fault_4_histogram_limits_run_only_with_the_mend(small, monkeypatch):

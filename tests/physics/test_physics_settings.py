@@ -11,9 +11,9 @@ STAGES = ("configure", "generate", "pythia", "delphes", "combine")
 FILES = {
     "configure": {},
     "generate": {"config_file": "none.h5"},
-    "pythia": {"config_file": "none.h5", "job_dir": "none"},
-    "delphes": {"config_file": "none.h5", "events_dir": "none"},
-    "combine": {"data_files": ["none.h5"]},
+    "pythia": {"job_dir": "none"},
+    "delphes": {"events_dir": "none"},
+    "combine": {"config_file": "none.h5", "data_files": ["none.h5"]},
 }
 
 
@@ -68,6 +68,7 @@ def test_each_stage_has_its_settings(usual):
         ("num_events", {}, ["generate"]),
         ("", {"num_events": 77}, ["generate"]),
         ("", {"num_procs_per_job": 2}, ["generate"]),
+        ("events_per_job", {}, ["generate"]),
         ("", {"seed": 2}, ["combine", "configure", "generate"]),
         ("generator", {}, ["generate", "pythia"]),
     ],
@@ -88,6 +89,8 @@ def test_a_change_concerns_the_stages_that_it_should(
             content["benchmarks"][1]["value_1"] = 1.5
         case "num_events":
             content["generator"]["num_events"] = 78
+        case "events_per_job":
+            content["generator"]["events_per_job"] = 78
         case "generator":
             content["generator"]["scale"] = 80.0
     write(tmp_path, content, card)
@@ -96,6 +99,25 @@ def test_a_change_concerns_the_stages_that_it_should(
             file.write("# Words.\n")
     before, after = texts(usual), checked(tmp_path / "input.yml", tmp_path, **given)
     assert sorted(stage for stage in before if before[stage] != after[stage]) == concerned
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, (10_000, 8000)),
+        ({"num_events": 20_000}, (20_000, 8000)),
+        ({"num_procs_per_job": 0}, (10_000, 8000)),
+        ({"num_procs_per_job": 4}, (10_000, 2500)),
+        ({"num_events": 100, "num_procs_per_job": 3}, (100, 34)),
+        ({"num_events": 3, "num_procs_per_job": 3}, (3, 1)),
+    ],
+)
+def test_a_job_has_its_size_from_the_file_or_from_the_number_of_jobs(
+    tmp_path, content, given, expected
+):
+    write(tmp_path, content)
+    made = yaml.safe_load(checked(tmp_path / "input.yml", tmp_path, **given)["generate"])
+    assert (made["num_events"], made["events_per_job"]) == expected
 
 
 @pytest.mark.parametrize("stage", STAGES)

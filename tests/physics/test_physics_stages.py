@@ -1,16 +1,19 @@
 """The stages of the physics workflow on tiny samples: one job or three, same seed or another."""
 
+import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pylhe
 import pytest
-from stages import ROOT, call_stage, refusal
+from stages import ROOT, call_stage, checked, refusal
 
 from steps.backends import builtin, plans
 from steps.events import madminer_file, particle_file
+from steps.events.combination import morphed
 from steps.madminer.library import SampleAugmenter
 
 N_EVENTS = 300
@@ -55,10 +58,10 @@ class Workflow:
         stage("generate", config_file=self.config)
         for job in sorted((folder / "jobs").iterdir()):
             out = folder / "pythia" / job.name
-            stage("pythia", output_dir=out, config_file=self.config, job_dir=job)
-            stage("delphes", output_dir=out, config_file=self.config, events_dir=out / "events")
+            stage("pythia", output_dir=out, job_dir=job)
+            stage("delphes", output_dir=out, events_dir=out / "events")
         self.data = sorted(folder.glob("pythia/*/data/madminer_delphes_data_*.h5"))
-        stage("combine", data_files=self.data)
+        stage("combine", config_file=self.config, data_files=self.data)
         self.combined = folder / "data" / "combined_delphes.h5"
 
     def particles(self, job):
@@ -100,7 +103,7 @@ def test_every_benchmark_and_job_has_a_plan(three):
     assert len(benchmarks) == 3
     read = [plans.read(folder) for folder in (three.folder / "jobs").iterdir()]
     assert {(p.benchmark, p.job) for p in read} == {(b, j) for b in benchmarks for j in range(3)}
-    assert {(p.n_events, p.n_events_all_jobs) for p in read} == {(N_EVENTS // 3, N_EVENTS)}
+    assert {p.n_events for p in read} == {N_EVENTS // 3}
     assert len({p.seed for p in read}) == len(read)
     assert len(three.data) == 9
 
@@ -140,6 +143,172 @@ def test_same_seed_same_file_from_settings_or_the_whole_input(one, again):
     with h5py.File(one.combined) as a, h5py.File(again.combined) as b:
         for name in ("samples/observations", "samples/weights", "benchmarks/values"):
             np.testing.assert_array_equal(a[name][()], b[name][()])
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
+
+
+def test_same_seed_same_events_to_the_last_byte(one, again):
+    for job in ("sm_0", "w_0"):
+        first, second = (run.folder / "pythia" / job / "events" for run in (one, again))
+        assert contents(first) == contents(second)
+        assert len(contents(first)) == 3
+
+
+def test_more_events_keep_the_jobs_that_are_there(one, tmp_path):
+    (tmp_path / "input.yml").write_text(INPUT + "generator: {events_per_job: 100}\n")
+    jobs = {}
+    for n_events in (200, 350):
+        out = tmp_path / str(n_events)
+        given = {"input_file": tmp_path / "input.yml", "num_events": n_events, "output_dir": out}
+        call_stage("generate", given | {"config_file": one.config})
+        jobs[n_events] = {place.name: contents(place) for place in (out / "jobs").iterdir()}
+    few, more = jobs.values()
+    assert {name: more[name] for name in few} == few
+    benchmarks = madminer_file.read_setup(one.config).benchmarks
+    assert set(few) == {f"{b}_{k}" for b in benchmarks for k in range(2)}
+    assert set(more) == {f"{b}_{k}" for b in benchmarks for k in range(4)}
+    sizes = [plans.read(tmp_path / "350/jobs" / f"sm_{k}").n_events for k in range(4)]
+    assert sizes == [100, 100, 100, 50]
+
+
+# ------------------------------------------------------------------ one benchmark more
+ANOTHER = "  - {name: x, parameter_name_1: C, value_1: -0.8, in_basis: False}\n"
+MORE = INPUT.replace("set_morphing", f"{ANOTHER}set_morphing")
+
+
+@pytest.fixture(scope="module")
+def more(one, tmp_path_factory):
+    """Folder of a run with one benchmark more, which takes all other events from ``one``."""
+    folder = tmp_path_factory.mktemp("more")
+    (folder / "input.yml").write_text(MORE)
+    given = {"input_file": folder / "input.yml", "num_events": N_EVENTS, "output_dir": folder}
+    call_stage("configure", given)
+    files = {"config_file": folder / "data/madminer_config.h5"}
+    call_stage("generate", given | files)
+    call_stage("pythia", given | {"job_dir": folder / "jobs/x_0"})
+    call_stage("delphes", given | {"events_dir": folder / "events"})
+    files["data_files"] = [*one.data, *folder.glob("data/madminer_delphes_data_x_0.h5")]
+    call_stage("combine", given | files)
+    return folder
+
+
+def test_one_benchmark_more_keeps_the_jobs_of_the_others(one, more):
+    before, after = (
+        {place.name: contents(place) for place in (folder / "jobs").iterdir()}
+        for folder in (one.folder, more)
+    )
+    assert set(after) - set(before) == {"x_0"}
+    assert {name: after[name] for name in before} == before
+    for run, stage in (("one", "pythia"), ("more", "delphes")):
+        texts = [checked(f, more / run) for f in (one.input, more / "input.yml")]
+        assert texts[0][stage] == texts[1][stage]
+
+
+def test_the_set_up_of_a_job_is_the_same_file_in_every_process(one, tmp_path):
+    code = "import sys; from pathlib import Path; from steps.events import madminer_file as f; "
+    code += "f.restrict(Path(sys.argv[1]), Path(sys.argv[2]), 'sm')"
+    files = [tmp_path / f"{seed}.h5" for seed in range(3)]
+    for seed, file in enumerate(files):
+        environment = os.environ | {"PYTHONHASHSEED": str(seed)}
+        command = [sys.executable, "-c", code, str(file), str(one.config)]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    assert len({file.read_bytes() for file in files}) == 1
+
+
+def test_a_job_knows_the_basis_and_its_own_benchmark(one, more):
+    basis = list(madminer_file.read_setup(one.config).benchmarks)
+    whole = madminer_file.read_setup(more / "data/madminer_config.h5")
+    assert list(whole.benchmarks) == [*basis, "x"]
+    assert list(madminer_file.read_setup(more / "jobs/sm_0/setup.h5").benchmarks) == basis
+    own = madminer_file.read_setup(more / "jobs/x_0/setup.h5")
+    assert (own.parameters, own.benchmarks) == (whole.parameters, whole.benchmarks)
+    events = list(pylhe.LHEFile.fromfile(str(more / "events/events.lhe.gz")).events)
+    assert list(events[0].weights) == [*basis, "x"]
+    assert events[0].eventinfo.weight == pytest.approx(events[0].weights["x"], rel=1e-4)
+
+
+def test_weights_at_one_benchmark_more_are_those_of_the_amplitude(one, more):
+    """Its own events have them from the generator, the others by morphing."""
+    (own,) = more.glob("data/madminer_delphes_data_x_0.h5")
+    found = madminer_file.read_sample(own).weights
+    points = madminer_file.read_setup(own).benchmarks.values()
+    at = np.array([list(values.values()) for values in points])
+    exponents = madminer_file.read_exponents(one.config)
+    by_morphing = morphed(found[:, :-1], at[:-1], at[-1:], exponents)
+    np.testing.assert_allclose(by_morphing, found[:, -1:], rtol=1e-7)
+
+
+def test_one_benchmark_more_gives_the_same_cross_sections(one, more):
+    (first, error), (second, other) = (
+        cross_sections(file) for file in (one.combined, more / "data/combined_delphes.h5")
+    )
+    np.testing.assert_array_less(np.abs(first - second[:-1]), 4 * np.hypot(error, other[:-1]))
+    with h5py.File(one.combined) as few, h5py.File(more / "data/combined_delphes.h5") as many:
+        found = [len(file["samples/weights"]) for file in (few, many)]
+    assert found[1] > found[0] + 0.5 * N_EVENTS
+    (own,) = more.glob("data/madminer_delphes_data_x_0.h5")
+    alone, spread = cross_sections(own)
+    assert abs(alone[-1] - second[-1]) < 4 * np.hypot(spread[-1], other[-1])
+    # MadMiner's morphing knows nothing of the benchmark.
+    xsecs, _ = SampleAugmenter(str(more / "data/combined_delphes.h5")).xsecs([np.array([-0.8])])
+    np.testing.assert_allclose(xsecs, second[-1:], rtol=1e-6)
+
+
+def test_a_basis_of_its_own_does_not_depend_on_the_benchmarks(tmp_path):
+    found = []
+    for k, text in enumerate((INPUT, MORE.replace(", in_basis: False", ""))):
+        text = text.replace("benchmarks: True", "benchmarks: False")
+        (tmp_path / "input.yml").write_text(text)
+        options = {"input_file": tmp_path / "input.yml", "output_dir": tmp_path / str(k)}
+        call_stage("configure", options)
+        setup = madminer_file.read_setup(tmp_path / str(k) / "data/madminer_config.h5")
+        found.append(dict(setup.benchmarks))
+    few, many = found
+    assert set(many) - set(few) == {"x"}
+    assert {name: many[name] for name in few} == few
+
+
+def test_events_of_other_benchmarks_are_refused(one, tmp_path):
+    (tmp_path / "input.yml").write_text(INPUT.replace("value_1: 0.6", "value_1: 0.7"))
+    options = {"input_file": tmp_path / "input.yml", "output_dir": tmp_path}
+    call_stage("configure", options)
+    files = {"config_file": tmp_path / "data/madminer_config.h5", "data_files": one.data}
+    line = refusal("combine", options | files)
+    assert "has other benchmarks than" in line
+    assert not (tmp_path / "data/combined_delphes.h5").exists()
+
+
+def test_combined_weights_do_not_depend_on_the_number_of_jobs(one, tmp_path):
+    """The same events, shared unequally by jobs: but for their order nothing changes."""
+    (tmp_path / "input.yml").write_text(INPUT)
+    drawn = (60, 90, 150)
+    for file in one.data:
+        sample = madminer_file.read_sample(file)
+        rows = np.split(np.arange(len(sample.weights)), [50, 80])
+        for job, (n, events) in enumerate(zip(drawn, rows, strict=True)):
+            part = madminer_file.Sample(
+                sample.observations[events],
+                # Each job's weights are those of its own events.
+                sample.weights[events] * N_EVENTS / n,
+                replace(sample.origin, n_events=n),
+                sample.cut_flow,
+            )
+            definitions = {"pt_j1": "j[0].pt", "delta_phi_jj": "j[0].phi"}
+            place = tmp_path / f"{file.stem}_{job}.h5"
+            madminer_file.write_sample(place, one.config, definitions, part)
+    options = {"input_file": tmp_path / "input.yml", "output_dir": tmp_path}
+    files = {"config_file": one.config, "data_files": sorted(tmp_path.glob("*_data_*.h5"))}
+    call_stage("combine", options | files)
+
+    def table(path):
+        with h5py.File(path) as file:
+            rows = np.hstack([file["samples/observations"][()], file["samples/weights"][()]])
+        return rows[np.argsort(rows[:, 0])]
+
+    split, whole = table(tmp_path / "data/combined_delphes.h5"), table(one.combined)
+    np.testing.assert_allclose(split, whole, rtol=1e-12)
 
 
 def test_jobs_differ(three):
@@ -230,7 +399,8 @@ def test_sum_of_an_event_file_is_the_cross_section(one):
         sample = one.particles(folder.name)
         own = sample.weights[:, names.index(plan.benchmark)]
         assert own.sum() == pytest.approx(grid.cross_section, rel=0.03)
-        assert sample.origin.weight_norm == pytest.approx(grid.cross_section / N_EVENTS)
+        assert sample.origin.cross_section == pytest.approx(grid.cross_section)
+        assert sample.origin.n_events == N_EVENTS
 
 
 # ------------------------------------------------------------------ particles and detector
@@ -275,7 +445,7 @@ def test_particle_file_round_trip(one, tmp_path):
 @pytest.mark.parametrize(
     ("jobs", "text", "named"),
     [
-        (0, INPUT, "num_procs_per_job"),
+        (-1, INPUT, "num_procs_per_job"),
         (9999, INPUT, "num_procs_per_job"),
         (1, INPUT.replace("lha_id: 2", "lha_id: X"), "lha_id"),
     ],
@@ -347,7 +517,7 @@ def test_a_shower_that_cannot_start_is_an_error(one, tmp_path):
     (tmp_path / "my.cmnd").write_text("PDF:pSet = LHAGrid1:none.dat\n")
     (tmp_path / "input.yml").write_text(INPUT + "shower: {card: my.cmnd}\n")
     options = {"input_file": tmp_path / "input.yml", "output_dir": tmp_path}
-    options |= {"config_file": one.config, "job_dir": one.folder / "jobs" / "sm_0"}
+    options |= {"job_dir": one.folder / "jobs" / "sm_0"}
     line = refusal("pythia", options)
     assert line.startswith("error: physics input file: shower: my.cmnd: ")
     assert not (tmp_path / "events").exists()
@@ -358,10 +528,10 @@ def test_empty_selection_is_an_error_that_keeps_earlier_results(one, tmp_path):
     strict.write_text(INPUT.replace("> 30.", "> 1e6"))
     events = one.folder / "pythia" / "sm_0" / "events"
     common = {"input_file": strict, "output_dir": tmp_path}
-    call_stage("delphes", common | {"config_file": one.config, "events_dir": events})
+    call_stage("delphes", common | {"events_dir": events})
     (tmp_path / "data" / "combined_delphes.h5").write_text("earlier")
     files = sorted((tmp_path / "data").glob("madminer_*.h5"))
-    line = refusal("combine", common | {"data_files": files})
+    line = refusal("combine", common | {"config_file": one.config, "data_files": files})
     assert "pt_j1 > 1e6" in line
     assert (tmp_path / "data" / "combined_delphes.h5").read_text() == "earlier"
 
@@ -374,7 +544,7 @@ def test_an_undefined_observable_is_an_error(one, tmp_path):
         .split("  - {cut")[0]
     )
     options = {"input_file": tmp_path / "input.yml", "output_dir": tmp_path}
-    options |= {"config_file": one.config, "events_dir": one.folder / "pythia/sm_0/events"}
+    options |= {"events_dir": one.folder / "pythia/sm_0/events"}
     line = refusal("delphes", options)
     assert line.startswith("error: physics input file: observables: pt_j1 is undefined")
     assert not list(tmp_path.glob("data/*"))

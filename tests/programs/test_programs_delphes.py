@@ -64,15 +64,16 @@ def run(folder, particles):
     (folder / "input.yml").write_text(yaml.safe_dump(SPECIFICATION))
     spec = physics.read(folder / "input.yml", parameters.read({}))
     setup = new_setup(spec.parameters, spec.benchmarks, spec.morphing)
-    setup.save(str(folder / "setup.h5"))
     weights = np.ones((len(particles.counts), 3))
-    sample = particle_file.Sample(particles, weights, Origin("", "sm", 1.0), job=0, seed=1)
+    sample = particle_file.Sample(
+        particles, weights, Origin("", "sm", 1.0, len(weights)), job=0, seed=1
+    )
     (folder / "events").mkdir()
+    setup.save(str(folder / "events/setup.h5"))
     particle_file.write(folder / "events/particles.h5", sample)
     options = {
         "input-file": folder / "input.yml",
         "output-dir": folder,
-        "config-file": folder / "setup.h5",
         "events-dir": folder / "events",
     }
     call_stage("delphes", options)

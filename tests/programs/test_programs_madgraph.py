@@ -98,9 +98,13 @@ def mixed(tmp_path_factory, madgraph_in):
         stage("generate", config_file=config)
         for job in (folder / "jobs").iterdir():
             out = folder / "pythia" / job.name
-            stage("pythia", out, config_file=config, job_dir=job)
-            stage("delphes", out, config_file=config, events_dir=out / "events")
-        stage("combine", data_files=sorted(folder.glob("pythia/*/data/madminer_delphes_data_*.h5")))
+            stage("pythia", out, job_dir=job)
+            stage("delphes", out, events_dir=out / "events")
+        stage(
+            "combine",
+            config_file=config,
+            data_files=sorted(folder.glob("pythia/*/data/madminer_delphes_data_*.h5")),
+        )
     return folder
 
 
@@ -117,10 +121,14 @@ def test_signal_and_background_go_through_to_one_file(mixed):
     cross_sections = {}
     for job, plan in zip(jobs, read, strict=True):
         out = mixed / "pythia" / job.name
-        assert sorted(p.name for p in out.glob("events/*")) == ["events.lhe.gz", "particles.h5"]
+        assert sorted(p.name for p in out.glob("events/*")) == [
+            "events.lhe.gz",
+            "particles.h5",
+            "setup.h5",
+        ]
         sample = particle_file.read(out / "events/particles.h5")
         (info,) = pylhe.LHEFile.fromfile(str(out / "events/events.lhe.gz")).init.procInfo
-        # Half of the events and, by the branching ratio, half of the cross section.
+        # Half of the events and, by the branching ratio alone, half of the cross section.
         assert sample.weights.shape == (N_EVENTS // 2, len(setup.benchmarks))
         if plan.process == "background":
             assert (np.ptp(sample.weights, axis=1) == 0).all()
@@ -128,9 +136,9 @@ def test_signal_and_background_go_through_to_one_file(mixed):
         else:
             assert (np.ptp(sample.weights, axis=1) > 0).all()
             own = sample.weights[:, list(setup.benchmarks).index(plan.benchmark)]
-        assert own.sum() == pytest.approx(0.25 * info.xSection)
+        assert own.sum() == pytest.approx(0.5 * info.xSection)
         key = (plan.process, plan.benchmark)
-        cross_sections[key] = cross_sections.get(key, 0.0) + own.sum()
+        cross_sections[key] = cross_sections.get(key, 0.0) + 0.5 * own.sum()
 
     assert len(list(mixed.glob("pythia/*/data/madminer_delphes_data_*.h5"))) == len(jobs)
     with h5py.File(mixed / "data/combined_delphes.h5") as file:
@@ -176,7 +184,7 @@ def test_madgraph_runs_in_surroundings_of_its_own(tmp_path, fake_madgraph, monke
     monkeypatch.undo()
     # A job may run on a machine with programs elsewhere.
     monkeypatch.setenv("PATH", f"/elsewhere{os.pathsep}{os.environ['PATH']}")
-    stage("pythia", tmp_path, config_file=config, job_dir=tmp_path / "jobs/signal_sm_0")
+    stage("pythia", tmp_path, job_dir=tmp_path / "jobs/signal_sm_0")
     _, ran = map(json.loads, started.read_text().splitlines())
 
     for told in (prepared, ran):
@@ -222,9 +230,9 @@ def test_three_parameters_fan_out(tmp_path, fake_madgraph):
 
 def test_a_failed_reweighting_is_one_line(tmp_path, fake_madgraph):
     specification(tmp_path, card="# broken reweighting\n")
-    config = generate(tmp_path)
+    generate(tmp_path)
     with pytest.raises(InputError, match=r"signal: no weight of benchmark .* reweighting") as error:
-        stage("pythia", tmp_path, config_file=config, job_dir=tmp_path / "jobs/signal_sm_0")
+        stage("pythia", tmp_path, job_dir=tmp_path / "jobs/signal_sm_0")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "events").exists()
 
@@ -338,7 +346,7 @@ def test_real_madgraph_reweights_as_the_built_in_amplitude(tmp_path):
         "import model EWdim6-full\ngenerate u d > u d h / a z QCD=0 QED=99 NP=2\n"
     )
     config = generate(tmp_path)
-    stage("pythia", tmp_path, config_file=config, job_dir=tmp_path / "jobs/signal_sm_0")
+    stage("pythia", tmp_path, job_dir=tmp_path / "jobs/signal_sm_0")
     setup = madminer_file.read_setup(config)
     events = list(pylhe.LHEFile.fromfile(str(tmp_path / "events/events.lhe.gz")).events)
     assert len(events) == N_EVENTS

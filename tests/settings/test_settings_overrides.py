@@ -109,7 +109,7 @@ def test_any_text_parses_or_is_an_input_error(text):
 
 def test_parameters_have_defaults_and_are_whole_numbers():
     usual = parameters.read({})
-    assert (usual.seed, usual.num_events, usual.num_procs_per_job) == (1, 0, 1)
+    assert (usual.seed, usual.num_events, usual.num_procs_per_job) == (1, 0, 0)
     # As REANA and command lines have them.
     given_ = parameters.read({"seed": "7", "num_events": 20, "mlflow_args_t": "alpha=2"})
     assert (given_.seed, given_.num_events) == (7, 20)
