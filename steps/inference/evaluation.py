@@ -115,7 +115,7 @@ def of_cross_fitted(evaluated: Evaluated, wanted: Wanted, random: Random) -> dic
         the worst test of each kind; of pseudo-experiments, if wanted and there is a grid,
         ``thresholds/<name>/<level>`` and ``coverage/<name>``, see
         :func:`steps.inference.covering.toys`. Of all ``fisher/<method>`` and
-        ``fisher_bags/<method>``, and what :mod:`steps.inference.truncated`,
+        ``fisher_error/<method>``, and what :mod:`steps.inference.truncated`,
         :func:`steps.inference.cross_fitted.compare` and :func:`steps.inference.cross_fitted.joint`
         say.
     """
@@ -137,7 +137,8 @@ def of_cross_fitted(evaluated: Evaluated, wanted: Wanted, random: Random) -> dic
     if wanted.information is not None:
         matrices = cross_fitted.information(sample, wanted.information, target.luminosity)
         arrays[f"fisher/{wanted.method}"] = matrices[0]
-        arrays[f"fisher_bags/{wanted.method}"] = matrices[1:]
+        if len(matrices) > 2:
+            arrays[f"fisher_error/{wanted.method}"] = matrices[1:].std(axis=0, ddof=1)
     return arrays | _joint(sample, wanted, target.region, random("test points"))
 
 

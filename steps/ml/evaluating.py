@@ -3,7 +3,7 @@
 import argparse
 import tarfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from steps.madminer.estimator import Estimator
 from steps.madminer.events import Events
 from steps.madminer.information import Information
 from steps.settings import arguments, learning, stages
-from steps.stage import command, provenance, results, seeds
+from steps.stage import command, provenance, reads, results, seeds
 from steps.stage.errors import InputError, SettingError
 from steps.stage.files import atomic, discard, sha256, unpack
 from steps.tracking import record as tracking
@@ -110,9 +110,18 @@ def _evaluate(args: argparse.Namespace, record: tracking.Record) -> None:
     for name in ("closure/correlation", "closure/slope"):
         if name in arrays:
             print(f"{method.name}: {name}: {np.round(arrays[name], 3)}")
+    reads.note(args.output_dir, _read(task))
     if record.on:
         _track_results(record, task, arrays)
         record.files([archive_file])
+
+
+def _read(task: _Task) -> list[str]:
+    """Return which parts of the settings were read."""
+    names = {field.name for field in fields(task.settings)} - {"thetas"}
+    if not task.method.cross_fits(task.about["estimator"]):
+        names.remove("toys")
+    return [*names, f"thetas/{task.method.name}"]
 
 
 def _check_origin(settings: stages.Evaluating, data_file: Path, about: Mapping[str, Any]) -> None:

@@ -290,7 +290,10 @@ def _summary(reference: Arrays, runs: Runs, entries: Sequence[_Entry]) -> dict[s
     return {
         "theta_true": _rounded(dict(zip(names, expected["theta_true"], strict=True))),
         "luminosity_in_1/fb": luminosity,
-        "events_expected": round(float(reference["expectation/n_expected"]), 1),
+        "events_expected": {
+            "value": round(float(reference["expectation/n_expected"]), 2),
+            "error": round(float(reference["n_expected_error"]), 2),
+        },
         "region": _rounded(dict(zip(names, expected["region"], strict=True))),
         "limits": {entry.label: summary.table(entry.curve, names) for entry in entries},
         "luminosity_supported_in_1/fb": {
@@ -318,13 +321,19 @@ def _summary(reference: Arrays, runs: Runs, entries: Sequence[_Entry]) -> dict[s
             if name.startswith("fisher/")
         },
         "errors_of_fisher_information": {
-            method: _rounded(np.std(bags, axis=0, ddof=1))
-            if len(bags := items[0][f"fisher_bags/{method}"]) > 1
-            else "not known: fewer than two bags"
-            for method, items in runs.items()
-            if f"fisher_bags/{method}" in items[0]
+            name.removeprefix("fisher/"): _error_of_fisher(items, name)
+            for items in [[reference], *runs.values()]
+            for name in items[0]
+            if name.startswith("fisher/")
         },
     }
+
+
+def _error_of_fisher(items: Sequence[Arrays], name: str) -> Any:
+    key = name.replace("fisher/", "fisher_error/")
+    if not all(key in arrays for arrays in items):
+        return "not known: it takes two bags, which MadMiner's networks do not have"
+    return _rounded(np.sqrt(np.mean([arrays[key] ** 2 for arrays in items], axis=0)))
 
 
 def _rounded(value: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from steps.arrays import Array
 from steps.events import madminer_file
 from steps.inference import histograms, samples
-from steps.inference.follow import focus, reach
+from steps.inference.follow import effective_events, focus, reach
 from steps.inference.frames import NAMES, Frame
 from steps.inference.histograms import Histogram
 from steps.inference.likelihood import Densities
@@ -44,14 +44,17 @@ def main() -> None:
         name: Histogram.of(simulation, [setup.observables.index(one) for one in these], fold)
         for name, these in names.items()
     }
+    events, weights = Events(str(args.data_file)), simulation.weights(target.theta_true[None])[0]
     if settings.zoom:
-        far = reach(simulation.weights(target.theta_true[None])[0], target.luminosity)
+        far = reach(weights, target.luminosity)
         target = replace(target, region=_focus(filled["reference"], target, far))
     frame = Frame(target, settings.resolutions)
     curves = _curves(filled, target)
-    arrays = frame.arrays(
-        target.luminosity * Events(str(args.data_file)).cross_section(target.theta_true)
-    ) | {
+    n_expected = target.luminosity * events.cross_section(target.theta_true)
+    # All events are worth as much each as those that were taken.
+    effective = effective_events(weights) * events.n / len(weights)
+    arrays = frame.arrays(n_expected) | {
+        "n_expected_error": np.array(n_expected / np.sqrt(effective)),
         "parameters": np.array(list(setup.parameters), "S"),
         **{f"{name}_vars": np.array(these, "S") for name, these in names.items()},
     }
@@ -62,8 +65,11 @@ def main() -> None:
     if settings.fisher_information["bool"]:
         theta = np.array(settings.fisher_information["theta_true"], dtype=float)
         information = Information(str(args.data_file), theta, settings.luminosity)
-        arrays["fisher/rate"] = information.in_rate()
-        arrays["fisher/histogram"] = information.in_histogram(settings.fisher_information)
+        for name, found in (
+            ("rate", information.in_rate()),
+            ("histogram", information.in_histogram(settings.fisher_information)),
+        ):
+            arrays[f"fisher/{name}"], arrays[f"fisher_error/{name}"] = found
     with atomic(args.output_dir / "reference.h5") as path:
         results.write(path, arrays)
     print(f"{arrays['expectation/n_expected']:.1f} events expected at the true point")

@@ -325,7 +325,7 @@ def test_fisher_information_is_that_of_the_closed_form(toy, trained, point):
     scale = np.sqrt(np.outer(np.diag(exact), np.diag(exact)))
     np.testing.assert_allclose(found / scale, np.array([exact / scale] * len(found)), atol=0.08)
     # As MadMiner has the rate's part.
-    theirs = Information(toy.path, theta, luminosity).in_rate()
+    theirs = Information(toy.path, theta, luminosity).in_rate()[0]
     ours = luminosity * np.outer(slope, slope) / sigma
     np.testing.assert_allclose(ours, theirs, atol=0.05 * np.abs(theirs).max())
 
@@ -419,7 +419,7 @@ def test_stages_make_limits_with_their_uncertainty(stages):
         assert [key for key in arrays if key.startswith(f"intervals/{name}/")]
     assert arrays["closure/slope"].shape == (5,)
     assert arrays["fisher/alices"].shape == (2, 2)
-    assert arrays["fisher_bags/alices"].shape == (3, 2, 2)
+    assert (arrays["fisher_error/alices"] > 0).all()
     reference = results.read(folder / "reference/reference.h5")
     for name in (name for name in reference if name.startswith("expectation/")):
         # Of a thousand events their number is known to a few per cent.

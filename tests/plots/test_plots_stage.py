@@ -67,6 +67,8 @@ def reference(n):
         "histogram_vars": np.array(["pt_j1"], "S"),
         "reference_vars": np.array(["pt_j1", "delta_phi_jj"], "S"),
         "fisher/rate": np.eye(n),
+        "fisher_error/rate": np.full((n, n), 0.1),
+        "n_expected_error": np.array(0.314),
     }
 
 
@@ -149,7 +151,7 @@ def test_the_table_begins_with_what_people_ask_first(plot, capsys):
     ]
     assert table["theta_true"] == {"cHW": 0.0, "cHB": 0.0}
     assert table["luminosity_in_1/fb"] == 20.0
-    assert table["events_expected"] == 45.3
+    assert table["events_expected"] == {"value": 45.27, "error": 0.31}
     assert table["region"] == {"cHW": [-2.0, 2.0], "cHB": [-2.0, 2.0]}
     both = ("histogram of pt_j1", "reference (pt_j1, delta_phi_jj)", "ALICES")
     assert list(table["limits"]) == [
@@ -164,6 +166,9 @@ def test_the_table_begins_with_what_people_ask_first(plot, capsys):
         "rate": [[1.0, 0.0], [0.0, 1.0]],
         "alices": [[2.0, 0.0], [0.0, 2.0]],
     }
+    errors = table["errors_of_fisher_information"]
+    assert errors["rate"] == [[0.1, 0.1], [0.1, 0.1]]
+    assert errors["alices"].startswith("not known")
     assert names == FEW
     said = capsys.readouterr()
     assert yaml.safe_load(said.out) == table
