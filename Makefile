@@ -41,7 +41,8 @@ OPTIONS = --profile "$(PROFILE)" --runtime "$(RUNTIME)" --backend "$(BACKEND)" -
 PH = --input-file-ph "$(INPUT_FILE_PH)"
 ML = --input-file-ml "$(INPUT_FILE_ML)"
 
-.PHONY: help run run-ph run-ml status worker reana-check reana-run reana-status reana-download sweep mlflow-server \
+.PHONY: help run run-ph run-ml status verify gc worker \
+	reana-check reana-run reana-status reana-download sweep mlflow-server \
 	yadage-run yadage-clean test test-slow test-all test-images check docs graph lock bench validate validate-networks clean \
 	build build-madminer build-ph build-ph-madgraph build-delphes build-ml build-workflow push wheelhouse
 
@@ -50,6 +51,8 @@ help:
 	@echo "make run-ph [INPUT_FILE_PH=...]         physics alone"
 	@echo "make run-ml DATA_FILE=... [INPUT_FILE_ML=...]  machine learning alone"
 	@echo "make status [HALF=ph|ml]                what is done, what would run and why; runs nothing"
+	@echo "make verify [WORKDIR=...]               what was changed by hand since the run"
+	@echo "make gc [WORKDIR=...]                   delete kept steps that no results use"
 	@echo "make sweep [SWEEP=...] [DATA_FILE=...]  settings of the training compared"
 	@echo "make mlflow-server                      a tracking server; use it with MLFLOW_TRACKING_URI=..."
 	@echo "make reana-check reana-run reana-status reana-download   the same on a REANA cluster"
@@ -83,6 +86,13 @@ run-ml: $(TRACKED) $(CELERY)
 status: $(TRACKED) $(CELERY)
 	@$(RUN) $(or $(HALF),all) $(OPTIONS) --status $(if $(filter ml,$(HALF)),,$(PH)) \
 		$(if $(filter ph,$(HALF)),,$(ML)) $(if $(filter ml,$(HALF)),--data-file "$(DATA_FILE)")
+
+# Docs: docs/provenance.md.
+verify: $(VENV)/run.stamp
+	@$(VENV)/bin/python -m scripts.results verify --workdir "$(WORKDIR)"
+
+gc: $(VENV)/run.stamp
+	@$(VENV)/bin/python -m scripts.results gc --workdir "$(WORKDIR)"
 
 # On each machine that shares this folder and the work directory; CELERY_BROKER as for the run.
 worker: $(VENV)/celery.stamp

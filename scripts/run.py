@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from scripts.engine import containers, launch, parameters, tracking, workdir
 from scripts.engine.celery import broker, workers
 from scripts.engine.errors import Interrupted, RunFailed, UsageError
 from scripts.engine.launch import ROOT, THIS_MACHINE, Site, Specification
-from scripts.engine.resume import extension, journal, status, store
+from scripts.engine.resume import extension, journal, provenance, status, store
 
 
 class Target(NamedTuple):
@@ -91,10 +92,12 @@ def execute(
             print(f"an unfinished run was moved to {_shown(workdir.failed(place))}")
         try:
             with workdir.replaced(place):
+                run = provenance.Run(place, specification, site.runtime, time.time())
                 kept = extension.of_run(
                     place.with_name(store.NAME), place, site.runtime, fresh=fresh
                 )
                 launch.run(specification, values, place, site, kept, lock)
+                provenance.write(run)
         except RunFailed as error:
             moved = str(error).replace(f"{place}{os.sep}", f"{workdir.failed(place)}{os.sep}")
             raise RunFailed(moved) from None
@@ -266,8 +269,9 @@ def _tell_status(
 ) -> None:
     """Print what is done and what would run; only the stages that check the input files run."""
     kept = place.with_name(store.NAME)
-    kept.mkdir(parents=True, exist_ok=True)
-    with launch.interruptible(), tempfile.TemporaryDirectory(dir=kept) as scratch:
+    aside = kept / store.SCRATCH
+    aside.mkdir(parents=True, exist_ok=True)
+    with launch.interruptible(), tempfile.TemporaryDirectory(dir=aside) as scratch:
         folder = Path(scratch).resolve()
         look = extension.of_look(kept, folder, site.runtime)
         # A step that is not done counts as failed.

@@ -60,6 +60,7 @@ class Progress:
         self.live = os.isatty(descriptor)
         self.start = time.monotonic()
         self.parent = os.getppid()
+        self.workers = {process.pid for process in multiprocessing.active_children()}
         self.stages: list[str] = []
         self.counts: dict[str, Count] = {}
         self.warned: set[Path | str] = set()
@@ -69,7 +70,6 @@ class Progress:
     def initialize(self, workflow: Any) -> None:
         """Note the stages in the order of the specification."""
         self.stages = list(open_stages(workflow))
-        self.workers = {process.pid for process in multiprocessing.active_children()}
 
     def track(self, workflow: Any) -> None:
         """Update the display.

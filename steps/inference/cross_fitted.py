@@ -173,8 +173,10 @@ def likelihoods(
 def information(sample: Sample, theta: Array, luminosity: float) -> Array:
     """Return the Fisher information in the observables and the number of events.
 
-    I_ij = L [sum_e w_e t_i(x_e) t_j(x_e) + d_i sigma d_j sigma / sigma] with the score t
-    (arXiv:1612.05261, eq. 8).
+    I_ij = L sigma [E(t_i t_j) + d_i ln sigma d_j ln sigma] with the score t (arXiv:1612.05261,
+    eq. 8). The mean is over the mixture's events, each with its ratio rho as the networks know it:
+    rho t^2 = (grad rho)^2 / rho of a square is bounded where rho vanishes, the exact weight times
+    t^2 is not.
 
     Args:
         sample: The events.
@@ -185,16 +187,16 @@ def information(sample: Sample, theta: Array, luminosity: float) -> Array:
         Matrices of the nominal sample and each bag, ``(1 + n_bags, p, p)``.
     """
     polynomial = sample.events.polynomial
-    weights = sample.weights(theta[None])[0]
     monomials, slopes = polynomial.weights(theta[None])[0], polynomial.weight_gradients(theta)
     matrices = []
     for bag, multiplicity in enumerate(sample.events.multiplicity):
-        counts = multiplicity * (len(multiplicity) / multiplicity.sum())
+        shares = multiplicity / multiplicity.sum()
         score = sample.events.score(theta, bag)
-        total = counts @ sample.coefficients
-        slope = slopes @ total
-        kinematics = (score * (counts * weights)[:, None]).T @ score
-        matrices.append(luminosity * (kinematics + np.outer(slope, slope) / (monomials @ total)))
+        rho = np.exp(sample.events.log_ratio(theta[None], bag)[0])
+        total = len(shares) * (shares @ sample.coefficients)
+        sigma, slope = monomials @ total, slopes @ total
+        kinematics = sigma * (score * (shares * rho)[:, None]).T @ score
+        matrices.append(luminosity * (kinematics + np.outer(slope, slope) / sigma))
     return np.array(matrices)
 
 

@@ -36,7 +36,7 @@ MAY_KNOW = {
     "steps/whole": {"steps/settings", "steps/stage"},
     "scripts/engine": {"steps/tracking"},
     "scripts/engine/celery": {"scripts/engine", "steps/tracking"},
-    "scripts/engine/resume": {"scripts/engine", "steps/stage"},
+    "scripts/engine/resume": {"scripts/engine", "steps/stage", "steps/tracking"},
 }
 
 
@@ -93,6 +93,7 @@ def external(path: Path) -> set[str]:
         ("pylhe", {"steps.events.lhe", "scripts.validate"}),
         ("pyhepmc", {"steps.events.hepmc"}),
         ("uproot", {"steps.events.delphes_file"}),
+        ("rocrate", {"scripts.engine.resume.crate"}),
         ("iminuit", {"steps.inference.intervals"}),
         ("onnx", {"steps.inference.morphing.exported"}),
         ("jsonschema", {"steps.settings.document", "steps.settings.overrides"}),

@@ -21,13 +21,22 @@ def of_file(path: Path) -> str:
 
 
 def of_tree(folder: Path) -> dict[str, str]:
-    """Return what is below a folder.
+    """Return what is below a folder, but for notes.
 
     Returns:
         SHA-256 of each file by its path relative to the folder, sorted; ``link: <target>`` of a
         symbolic link and ``folder`` of an empty folder.
     """
-    return dict(sorted((str(path.relative_to(folder)), _sign(path)) for path in _walk(folder)))
+    signs = {str(path.relative_to(folder)): path for path in _walk(folder)}
+    return {name: _sign(path) for name, path in sorted(signs.items()) if not is_note(name)}
+
+
+def is_note(name: str) -> bool:
+    """Return whether a file is Packtivity's own log of a step, beside what the step printed.
+
+    Packtivity writes to it also when a later step of the same name runs in the same process.
+    """
+    return name.endswith(".step.log") and Path(name).parent.name == "_packtivity"
 
 
 def of(path: Path) -> str:

@@ -29,6 +29,9 @@ from steps.stage.reads import NAME as NAME_OF_READS
 NAME = ".yadage-steps"
 """Name of the store, beside the work directories that share it."""
 
+SCRATCH = "scratch"
+"""Folder in it of what is being made or deleted."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -142,14 +145,14 @@ class Store:
 
     def clean(self) -> None:
         """Delete what runs that were killed left behind."""
-        shutil.rmtree(self.folder / "scratch", ignore_errors=True)
+        shutil.rmtree(self.folder / SCRATCH, ignore_errors=True)
 
     @property
     def _steps(self) -> Path:
         return self.folder / "steps"
 
     def _scratch(self) -> Path:
-        return self.folder / "scratch" / uuid.uuid4().hex
+        return self.folder / SCRATCH / uuid.uuid4().hex
 
     def _records(self, folder: Path, depth: int = 1) -> Iterator[Record]:
         for path in sorted(folder.glob("/".join(["*"] * depth + ["record.json"]))):
