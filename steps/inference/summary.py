@@ -17,6 +17,8 @@ _DIGITS = 4
 # An end this near to where linear terms lose their meaning, in parts of it, is set by that.
 _SET = 0.02
 _UNKNOWN = "not known: fewer than two bags"
+# What sets the edges of regions, in the order of the columns of coverage.
+_EDGES = ("chi-squared", "pseudo-experiments")
 _KINDS = {"profiled": "others profiled", "fixed": "others at truth"}
 
 
@@ -162,7 +164,27 @@ def table(curve: Curve, parameters: Sequence[str]) -> dict[str, Any]:
         },
         **(_joint(curve, curve.surface, parameters) if curve.surface else {}),
         **(_of_pairs(curve, parameters) if curve.pairs else {}),
+        **({} if curve.coverage is None else {"coverage": _covered(curve.coverage, parameters)}),
     }
+
+
+def _covered(rows: Array, parameters: Sequence[str]) -> list[dict[str, Any]]:
+    """Return how often regions hold each point of pseudo-experiments."""
+    points, parts = np.split(rows, [len(parameters)], axis=1)
+    shares = parts.reshape(len(rows), len(_EDGES), len(CONFIDENCE_LEVELS), 2).tolist()
+    return [
+        {
+            "at": {name: round(at, _DIGITS) for name, at in zip(parameters, point, strict=True)},
+            **{
+                edge: {
+                    f"{each} % CL": _with_error(*pair)
+                    for each, pair in zip(CONFIDENCE_LEVELS, pairs, strict=True)
+                }
+                for edge, pairs in zip(_EDGES, of_point, strict=True)
+            },
+        }
+        for point, of_point in zip(points.tolist(), shares, strict=True)
+    ]
 
 
 def _with_error(value: float, error: float) -> dict[str, Any]:

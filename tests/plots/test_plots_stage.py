@@ -234,8 +234,23 @@ def test_more_than_three_parameters_have_intervals_alone(plot):
 def test_toys_are_shown(plot):
     flat = np.full(RESOLUTION**2, 3.0)
     toys = {f"thresholds/with_rate/{level}": flat for level in ("68", "95")}
-    toys["coverage/with_rate"] = np.array([[0.0, 0.5, *[0.68, 0.01, 0.95, 0.01] * 2]])
-    assert plot(reference(2), evaluation(2) | toys)[1] == FEW | {"coverage"}
+    shares = [0.68, 0.01, 0.95, 0.02], [0.67, 0.03, 0.94, 0.04]
+    toys["coverage/with_rate"] = np.array([[0.0, 0.5, *shares[0], *shares[1]]])
+    table, names = plot(reference(2), evaluation(2) | toys)
+    assert names == FEW | {"coverage"}
+    assert table["limits"]["ALICES"]["coverage"] == [
+        {
+            "at": {"cHW": 0.0, "cHB": 0.5},
+            "chi-squared": {
+                "68 % CL": {"value": 0.68, "error": 0.01},
+                "95 % CL": {"value": 0.95, "error": 0.02},
+            },
+            "pseudo-experiments": {
+                "68 % CL": {"value": 0.67, "error": 0.03},
+                "95 % CL": {"value": 0.94, "error": 0.04},
+            },
+        }
+    ]
 
 
 def test_sums_over_events_may_differ_in_the_last_digits(plot):
