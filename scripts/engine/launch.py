@@ -1,8 +1,10 @@
 """Start ``yadage-run``, wait for it, and leave none of its processes behind."""
 
 import contextlib
+import errno
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +27,8 @@ TRACKER = "YADAGE_CUSTOM_TRACKER"
 
 # Seconds between two looks of Yadage at its graph, each of which takes it about 0.1 s.
 _TICK = 0.5
+# Bytes of a disk that is full.
+_LITTLE = 65536
 # Longer than a step gets to end by itself.
 _GRACE = 10.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -210,6 +214,10 @@ def last_error(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
     lines = [line for line in lines if line]
     errors = [line for line in lines if line.startswith("Error: ")]
+    full = os.strerror(errno.ENOSPC)
+    if shutil.disk_usage(log.parent).free < _LITTLE and not any(full in line for line in errors):
+        # Then the log does not say all.
+        return f"{log.parent}: {full}; make room and run again"
     if not lines:
         return f"yadage-run ended without a message (log: {log})"
     if not errors:

@@ -17,10 +17,14 @@ import contextlib
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.engine.errors import UsageError
+
+# Seconds that what is left of a killed run takes to end, at most.
+_PATIENCE = 30.0
 
 YADAGE_LOG = "yadage.log"
 """The log of ``yadage-run`` in the work directory."""
@@ -38,6 +42,9 @@ def locked(workdir: Path) -> Iterator[int]:
     Yields:
         A file descriptor. A process that inherits it keeps the lock, also when this one is killed.
 
+    A run that was killed holds the lock until what is left of it has ended, for some seconds; that
+    is waited for.
+
     Raises:
         UsageError: Another run is using the directory.
     """
@@ -52,12 +59,17 @@ def locked(workdir: Path) -> Iterator[int]:
 
 
 def _lock(path: Path) -> int:
+    end = time.monotonic() + _PATIENCE
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            is_left_over = not _is_alive(os.read(descriptor, 32))
             os.close(descriptor)
+            if is_left_over and time.monotonic() < end:
+                time.sleep(0.2)
+                continue
             raise UsageError(
                 f"{path.with_suffix('')}: another run is using it; wait for it or use another "
                 "work directory"
@@ -65,8 +77,24 @@ def _lock(path: Path) -> int:
         # The run before may have removed the file between our opening and locking it.
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                os.truncate(descriptor, 0)
+                os.write(descriptor, str(os.getpid()).encode())
                 return descriptor
         os.close(descriptor)
+
+
+def _is_alive(number: bytes) -> bool:
+    """Return whether the process of a run is there, given its number."""
+    if not number:
+        return True
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # Somebody else's.
+        return True
+    return True
 
 
 def check(workdir: Path) -> None:
