@@ -163,7 +163,8 @@ def test_evaluation_points_at_its_training(runs: dict, tracked: Tracked) -> None
         (made,) = training.outputs.model_outputs
         (used,) = evaluation.inputs.model_inputs
         assert used.model_id == made.model_id
-        assert evaluation.data.params["training.alpha"] == training.data.params["alpha"]
+        epochs = training.data.params["num_epochs"]
+        assert evaluation.data.params["training.num_epochs"] == epochs
 
 
 def test_models_load_without_madminer(
@@ -412,7 +413,8 @@ def test_database_file_keeps_artifacts_beside_it(train, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.said == []
     assert list(store.glob("mlartifacts/madminer-ml-train/*/artifacts/Model.tar.gz"))
-    assert {path.name for path in (tmp_path / "t").iterdir()} == {"Model.tar.gz", "models"}
+    left = {path.name for path in (tmp_path / "t").iterdir()}
+    assert left == {"Model.tar.gz", "models", "reads.yml"}
 
 
 def mlflow_run(server: str, entry: str, experiment: str, **parameters: object):

@@ -24,7 +24,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert result.returncode == 0, result.stderr
     # Networks that hardly trained are told not to be reliable.
     assert "tracking" not in result.stderr
-    tail = result.stdout.strip().splitlines()
+    tail = result.stdout.strip().splitlines()[-2:]
     assert tail[0].startswith("plots:")
     assert tail[0].endswith("workflow_ml/plotting/plots")
     assert tail[1].startswith("data file:")

@@ -103,6 +103,9 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         case dict():
             for key, item in value.items():
                 yield from _leaves(item, f"{name}/{key}".strip("/"))
+        case [alone]:
+            # A list of one makes the same command as its item.
+            yield from _leaves(alone, name)
         case list():
             for number, item in enumerate(value):
                 yield from _leaves(item, f"{name}/{number}")
