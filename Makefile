@@ -43,7 +43,7 @@ ML = --input-file-ml "$(INPUT_FILE_ML)"
 
 .PHONY: help run run-ph run-ml status verify gc worker \
 	reana-check reana-run reana-status reana-download sweep mlflow-server \
-	yadage-run yadage-clean test test-slow test-all test-images check docs graph lock bench validate validate-networks clean \
+	yadage-run yadage-clean test test-slow test-all test-images test-faults check docs graph lock bench validate validate-networks clean \
 	build build-madminer build-ph build-ph-madgraph build-delphes build-ml build-workflow push wheelhouse
 
 help:
@@ -59,6 +59,7 @@ help:
 	@echo "make worker CELERY_BROKER=... [CORES=...]  run steps of 'make run BACKEND=celery CELERY_BROKER=...'"
 	@echo "make test                               the tests that every change needs, eight minutes"
 	@echo "make test-all                           the long ones too (test-slow), and the images (test-images)"
+	@echo "make test-faults [FAULTS=50]            runs with a process killed, and one more to put it right"
 	@echo "make validate MADGRAPH_DIR=...          the built-in generator against MadGraph"
 	@echo "make validate-networks                  networks against the exact ratio at parton level"
 	@echo "make check                              code style and types"
@@ -144,6 +145,10 @@ test-slow: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp
 	$(call pytest,"slow and not images")
 
 test-all: test test-slow test-images
+
+# Half an hour on two cores.
+test-faults: $(VENV)/run.stamp
+	@$(VENV)/bin/python -m scripts.faults --n $(or $(FAULTS),50)
 
 test-images: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp
 	@tests/images/host.sh start; status=$$?; \

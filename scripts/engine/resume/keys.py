@@ -63,16 +63,15 @@ def of_task(task: Any, runtime: str) -> Key:
     """
     own, parameters = task.state.readwrite[0], task.parameters.json()
     inputs, plain = {}, {}
-    for name, value in _leaves(parameters):
+    settings: Mapping[str, Any] = {}
+    for name, value in leaves(parameters):
         path = Path(value) if isinstance(value, str) and value.startswith("/") else None
         if path is None or str(path) == own or not path.exists():
             plain[name] = str(value).replace(own, WORKDIR)
+        elif name == SETTINGS:
+            settings = yaml.safe_load(path.read_text()) or {}
         else:
             inputs[name] = f"{path.name} {contents.of(path)}"
-    settings: Mapping[str, Any] = {}
-    if SETTINGS in inputs:
-        inputs.pop(SETTINGS)
-        settings = yaml.safe_load(Path(parameters[SETTINGS]).read_text()) or {}
     spec = task.spec
     command = contents.of_value([spec["process"], spec["publisher"], plain])
     native = runtime == "native"
@@ -83,6 +82,22 @@ def of_task(task: Any, runtime: str) -> Key:
         inputs=inputs,
         settings=settings,
     )
+
+
+def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the single values of a task's parameters, with their names: ``data_files/0``."""
+    match value:
+        case dict():
+            for key, item in value.items():
+                yield from leaves(item, f"{name}/{key}".strip("/"))
+        case [alone]:
+            # A list of one makes the same command as its item.
+            yield from leaves(alone, name)
+        case list():
+            for number, item in enumerate(value):
+                yield from leaves(item, f"{name}/{number}")
+        case _:
+            yield name, value
 
 
 def part(settings: Mapping[str, Any], pointer: str) -> Any:
@@ -96,21 +111,6 @@ def part(settings: Mapping[str, Any], pointer: str) -> Any:
     for name in pointer.split("/"):
         found = found.get(name) if isinstance(found, Mapping) else None
     return found
-
-
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    match value:
-        case dict():
-            for key, item in value.items():
-                yield from _leaves(item, f"{name}/{key}".strip("/"))
-        case [alone]:
-            # A list of one makes the same command as its item.
-            yield from _leaves(alone, name)
-        case list():
-            for number, item in enumerate(value):
-                yield from _leaves(item, f"{name}/{number}")
-        case _:
-            yield name, value
 
 
 def _code(spec: Mapping[str, Any]) -> Mapping[str, str]:

@@ -184,10 +184,7 @@ def _started(line: Line, workdir: Path) -> float:
 
 
 def _read(name: str, sign: str, node: _Node) -> dict[str, str]:
-    value = node.parameters
-    for part in name.split("/"):
-        value = value[int(part)] if isinstance(value, list) else value[part]
-    return {"path": value, "sha256": sign.rpartition(" ")[2]}
+    return {"path": dict(keys.leaves(node.parameters))[name], "sha256": sign.rpartition(" ")[2]}
 
 
 def _writers(reads: Mapping[str, Mapping[str, str]], labels: Sequence[str]) -> list[str]:
