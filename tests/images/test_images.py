@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import steps
+from scripts.engine.resume import journal
 
 ROOT = Path(__file__).parents[2]
 VERSION = steps.__version__
@@ -157,6 +158,16 @@ def test_events_are_those_of_the_native_run(runs: dict[str, Path]) -> None:
         for name in ("observations", "weights"):
             np.testing.assert_allclose(one[f"samples/{name}"], two[f"samples/{name}"], rtol=1e-9)
     assert files[0].stat().st_uid == 1000
+
+
+def test_what_is_done_in_containers_is_taken(runs: dict[str, Path]) -> None:
+    place = runs["containers"].parent
+    run(
+        *("all", "--profile", "test", "--runtime", "docker", "--workdir", place),
+        PACKTIVITY_DOCKER_CMD_MOD=RESTRICTED,
+    )
+    ran = [line.label for line in journal.read(place) if not line.kept]
+    assert sorted(ran) == ["check", "workflow_ml/check", "workflow_ph/check"]
 
 
 def _extents_of_contours(folder: Path) -> np.ndarray:
