@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,17 +18,26 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
 from scripts.engine.launch import ROOT
 from scripts.engine.resume import contents
 
 # Every so many runs all processes are killed, as by a machine that goes down.
 _ALL = 5
 _RESULTS = ("workflow_ph/combine/data/combined_delphes.h5", "workflow_ml/plotting/plots/limits.yml")
-_SIZES = {
-    "num_events": "200",
+# One parameter and one method, of a few events.
+_PROFILE = {
+    "input_file_ph": "ph.yml",
+    "input_file_ml": "ml.yml",
+    "seed": 1,
+    "num_events": 400,
+    "num_procs_per_job": 0,
     "mlflow_args_s": "n_samples_train=1000",
-    "mlflow_args_t": "num_epochs=1",
+    "mlflow_args_t": "num_epochs=2",
     "mlflow_args_e": "n_toys=0",
+    "mlflow_server": "",
+    "mlflow_username": "",
 }
 
 
@@ -36,8 +46,11 @@ def main() -> int:
     options = _arguments()
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="faults_") as scratch:
+        _write_inputs(Path(scratch))
         start = time.monotonic()
         expected = _results(_finish(_start(Path(scratch) / "undisturbed")))
+        if "" in expected:
+            return 1
         length = time.monotonic() - start
         print(f"undisturbed: {length:.0f} s", flush=True)
         right = 0
@@ -59,10 +72,34 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _write_inputs(folder: Path) -> None:
+    """Write the default input files with one parameter, one method and few bags."""
+    physics, learning = (
+        yaml.safe_load((ROOT / "inputs" / half / "input.yml").read_text()) for half in ("ph", "ml")
+    )
+    physics["parameters"] = physics["parameters"][:1]
+    name = physics["parameters"][0]["parameter_name"]
+    point = {"name": "sm", "parameter_name_1": name, "value_1": 0.0}
+    physics["benchmarks"] = [point]
+    shutil.copytree(ROOT / "inputs/ph/cards", folder / "cards")
+    limits = learning["asymptotic_limits"]
+    limits |= {"region": {"theta_0": limits["region"]["theta_0"]}}
+    limits |= {"resolutions": [25], "theta_true": [0.0]}
+    sample = {"sampling_method": "benchmark", "sampling_arg": "sm"}
+    learning |= {"methods": ["alices"], "alices": {"theta_0": sample, "theta_1": sample}}
+    learning |= {"morphing": {"n_bags": 2}, "fisher_information": {"bool": False}}
+    learning["plotting"] |= {"correlations_methods": ["alices"], "all_methods_pvalue": "alices"}
+    for section in ("alice", "sally"):
+        del learning[section]
+    for file, content in (("ph", physics), ("ml", learning), ("profile", _PROFILE)):
+        (folder / f"{file}.yml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
 def _start(folder: Path) -> tuple[Path, subprocess.Popen]:
     folder.mkdir(exist_ok=True)
-    sizes = [word for name, value in _SIZES.items() for word in ("-p", f"{name}={value}")]
-    command = [sys.executable, "-m", "scripts.run", "all", "--profile", "test", *sizes]
+    inputs = {name: folder.parent / f"{name}.yml" for name in ("profile", "ph", "ml")}
+    command = [sys.executable, "-m", "scripts.run", "all", f"--profile={inputs['profile']}"]
+    command += [f"--input-file-{half}={inputs[half]}" for half in ("ph", "ml")]
     log = (folder / "log").open("a")
     process = subprocess.Popen(
         [*command, "--workdir", str(folder / "run")],

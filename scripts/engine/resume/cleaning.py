@@ -9,7 +9,7 @@ from typing import NamedTuple
 from scripts.engine import workdir
 from scripts.engine.errors import UsageError
 from scripts.engine.resume import journal
-from scripts.engine.resume.store import NAME, Store
+from scripts.engine.resume.store import NAME, SCRATCH, Store
 
 # What stands beside a work directory; see scripts.engine.workdir.
 _COMPANIONS = (".failed", ".previous", ".discard", ".lock")
@@ -48,13 +48,13 @@ def clean(folder: Path) -> Cleaned:
         mentioned = {place for places in users.values() for place in places}
         places = store.places()
         unused = [place for place in places if place not in mentioned]
-        freed = _freed([*(_steps(store) / place for place in unused), store.folder / "scratch"])
+        freed = _freed([*(store.steps / place for place in unused), store.folder / SCRATCH])
         for place in unused:
             store.forget(place)
             with contextlib.suppress(OSError):
-                (_steps(store) / place).parent.rmdir()
+                (store.steps / place).parent.rmdir()
         store.clean()
-        for pointer in (store.folder / "latest").glob("*"):
+        for pointer in store.labels.glob("*"):
             if pointer.read_text() not in mentioned:
                 pointer.unlink()
         kept = [place for place in places if place in mentioned]
@@ -62,13 +62,9 @@ def clean(folder: Path) -> Cleaned:
             deleted=len(unused),
             freed=freed,
             left=len(kept),
-            size=sum(file.stat().st_size for file in _files(_steps(store) / p for p in kept)),
+            size=sum(file.stat().st_size for file in _files(store.steps / p for p in kept)),
             users=[user.name for user, its in users.items() if its & {*kept}],
         )
-
-
-def _steps(store: Store) -> Path:
-    return store.folder / "steps"
 
 
 def _mentioned(path: Path) -> set[str]:

@@ -85,7 +85,7 @@ class Store:
 
     def find(self, key: keys.Key) -> Record | None:
         """Return a step that depended on the same, if there is one."""
-        for record in self._records(self._steps / key.digest):
+        for record in self._records(self.steps / key.digest):
             if record.used(key.settings) == record.used(record.key.settings):
                 return record
         return None
@@ -93,14 +93,14 @@ class Store:
     def latest(self, label: str) -> Record | None:
         """Return the step that ran last under a name."""
         try:
-            place = (self.folder / "latest" / _plain(label)).read_text()
+            place = (self.labels / _plain(label)).read_text()
         except OSError:
             return None
-        return next(self._records(self._steps / place, depth=0), None)
+        return next(self._records(self.steps / place, depth=0), None)
 
     def files(self, record: Record) -> Path:
         """Return the folder of a step as it is kept."""
-        return self._steps / record.place / "files"
+        return self.steps / record.place / "files"
 
     def is_sound(self, record: Record) -> bool:
         """Return whether the files of a step are as they were; a step that is not is forgotten."""
@@ -122,7 +122,7 @@ class Store:
         scratch.mkdir(parents=True)
         _copy(folder, scratch / "files")
         (scratch / "record.json").write_text(json.dumps(asdict(record)))
-        place = self._steps / record.place
+        place = self.steps / record.place
         place.parent.mkdir(parents=True, exist_ok=True)
         self.forget(record.place)
         with contextlib.suppress(FileExistsError):
@@ -136,20 +136,26 @@ class Store:
         scratch = self._scratch()
         with contextlib.suppress(FileNotFoundError):
             scratch.parent.mkdir(parents=True, exist_ok=True)
-            (self._steps / place).rename(scratch)
+            (self.steps / place).rename(scratch)
         shutil.rmtree(scratch, ignore_errors=True)
 
     def places(self) -> list[str]:
         """Return the places of all steps."""
-        return sorted(f"{p.parent.name}/{p.name}" for p in self._steps.glob("*/*"))
+        return sorted(f"{p.parent.name}/{p.name}" for p in self.steps.glob("*/*"))
 
     def clean(self) -> None:
         """Delete what runs that were killed left behind."""
         shutil.rmtree(self.folder / SCRATCH, ignore_errors=True)
 
     @property
-    def _steps(self) -> Path:
+    def steps(self) -> Path:
+        """Folder of the steps, each at its place."""
         return self.folder / "steps"
+
+    @property
+    def labels(self) -> Path:
+        """Folder of what points to the steps that ran last, by label."""
+        return self.folder / "latest"
 
     def _scratch(self) -> Path:
         return self.folder / SCRATCH / uuid.uuid4().hex
@@ -160,7 +166,7 @@ class Store:
                 yield Record.of_json(json.loads(path.read_text()))
 
     def _note(self, record: Record) -> None:
-        path = self.folder / "latest" / _plain(record.label)
+        path = self.labels / _plain(record.label)
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
         scratch.write_text(record.place)
