@@ -278,7 +278,7 @@ def _tell_status(
         with Path(os.devnull).open() as lock, contextlib.suppress(RunFailed):
             launch.run(specification, values, folder, site, look, lock.fileno())
         if not (folder / status.STAGES).exists():
-            raise RunFailed(launch.last_error(folder / workdir.YADAGE_LOG))
+            raise UsageError(launch.last_error(folder / workdir.YADAGE_LOG))
         found = json.loads((folder / status.STAGES).read_text())
         for line in status.lines(journal.read(folder), **found):
             print(line)
