@@ -43,7 +43,7 @@ ML = --input-file-ml "$(INPUT_FILE_ML)"
 
 .PHONY: help run run-ph run-ml status verify gc worker \
 	reana-check reana-run reana-status reana-download sweep mlflow-server \
-	yadage-run yadage-clean test test-slow test-all test-images test-faults check docs graph lock bench validate validate-networks clean \
+	yadage-run yadage-clean test test-slow test-all test-images test-faults check docs graph lock bench validate validate-networks validate-limits clean \
 	build build-madminer build-ph build-ph-madgraph build-delphes build-ml build-workflow push wheelhouse
 
 help:
@@ -62,6 +62,7 @@ help:
 	@echo "make test-faults [FAULTS=50]            runs with a process killed, and one more to put it right"
 	@echo "make validate MADGRAPH_DIR=...          the built-in generator against MadGraph"
 	@echo "make validate-networks                  networks against the exact ratio at parton level"
+	@echo "make validate-limits [LIMITS=...]       what limits promise; two hours on one core"
 	@echo "make check                              code style and types"
 	@echo "make docs graph                         generated documentation; pictures of the stages (needs graphviz)"
 	@echo "make lock [LOCK_ARGS=--upgrade]         the pins of the requirements"
@@ -171,11 +172,24 @@ docs: $(VENV)/run.stamp
 graph: $(VENV)/run.stamp
 	@$(VENV)/bin/python -m scripts.graph $(ARGS)
 
-validate: $(VENV)/run.stamp validate-networks
+validate: $(VENV)/run.stamp validate-networks validate-limits
 	@$(VENV)/bin/python -m scripts.validate
 
 validate-networks: $(VENV)/run.stamp
 	@$(VENV)/bin/python -m scripts.parton_level $(ARGS)
+
+# Events of five seeds, of the second analysis, and of W Z: a MadMiner file of your own in WZ=...
+# has more of them. LIMITS="--only random --n 50 --seed 2" chooses.
+LIMITS_DIR = .yadage-limits
+LIMITS ?=
+WZ ?= tests/inference/wz.h5
+validate-limits: $(VENV)/run.stamp
+	@for seed in 1 2 3 4 5; do \
+		$(RUN) ph --workdir "$(LIMITS_DIR)/$$seed" -p seed=$$seed || exit 1; done
+	@$(RUN) ph --workdir "$(LIMITS_DIR)/photons" --input-file-ph ph/jets_photons.yml -p num_events=0
+	@$(VENV)/bin/python -m scripts.validate_limits $(LIMITS_DIR)/[1-5]/combine/data/combined_delphes.h5 \
+		--other "default, with photons=$(LIMITS_DIR)/photons/combine/data/combined_delphes.h5" \
+		--other "W Z=$(WZ)" $(LIMITS)
 
 bench: $(VENV)/run.stamp
 	@$(VENV)/bin/python -m scripts.bench

@@ -796,7 +796,8 @@ _HEAD = """# What the limits promise, tested
 
 Limits with the number of events by ALICES with the default settings; of the default process at
 10/fb with 45 events expected, but for the random analyses. Written by
-`python -m scripts.validate_limits`.
+`make validate-limits`; the W Z sample of the random analyses has 21 861 events (MadGraph), where
+that of the tests has 1 757.
 """
 
 
