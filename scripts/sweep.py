@@ -37,7 +37,10 @@ def table(uri: str, workdir: Path, settings: Path) -> str:
         text = " ".join(str(error).replace(uri, shown).split())[:300]
         raise RunFailed(f"{shown}: {text}; the results are in {workdir}") from None
     if not runs:
-        raise RunFailed(f"{shown}: no runs of this sweep were tracked")
+        raise RunFailed(
+            f"{shown}: no runs of this sweep were tracked; steps that are done are not tracked "
+            "again but with FRESH=1"
+        )
     metric = sweeps.read(settings).metric or _SHOWN[0]
     if not any(metric in run.data.metrics for run in runs):
         known = ", ".join(sorted(runs[0].data.metrics))
@@ -64,7 +67,11 @@ def _tracked(uri: str, workdir: Path) -> tuple[list[Any], dict[str, float]]:
         return client.search_runs(places, f"tags.sampling_run_id = '{number}'", max_results=10_000)
 
     times = {r.info.run_id: r.data.metrics.get("wall_time", np.nan) for r in search("training")}
-    return search("evaluating"), times
+    # Earlier sweeps of the same sample may have tried other settings.
+    files = workdir.glob("training_*/models/*/training.yml")
+    own = {yaml.safe_load(file.read_text())["tracking"]["training_run_id"] for file in files}
+    found = search("evaluating")
+    return [run for run in found if run.data.tags.get("training_run_id") in own], times
 
 
 def _of_method(method: str, runs: Sequence[Any], metric: str, times: Mapping[str, float]) -> str:

@@ -592,7 +592,9 @@ def test_sweep_prints_the_best_setting_first(
         MLFLOW_TRACKING_URI=server,
     )
     assert done.returncode == 0, done.stderr
-    header, first, second = (line.split() for line in done.stdout.splitlines())
+    *table, steps = done.stdout.splitlines()
+    assert steps.startswith("steps: ")
+    header, first, second = (line.split() for line in table)
     assert header[0] == "sally"
     assert {"hidden_layers", "learning_rate", "num_epochs", "held_out_loss"} <= set(header)
     losses = [float(line[-5]) for line in (first, second)]
