@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from steps.arrays import Array
-from steps.inference import intervals, truncated
+from steps.inference import evidence, intervals, truncated
 from steps.inference.statistics import CONFIDENCE_LEVELS, level
 from steps.inference.surfaces import MOST_PARAMETERS, Surface, refined
 
@@ -38,6 +38,8 @@ class Curve:
             where there are none.
         pairs: Where there is no surface, q of each two parameters, the others at their best values
             and the mean taken afterwards; its error is not known.
+        tests: The worst test of the ratio of each kind: its global p-value, the change of q, and
+            the error of that.
     """
 
     intervals: Sequence[intervals.Intervals]
@@ -46,6 +48,7 @@ class Curve:
     thresholds: Mapping[str, Array]
     coverage: Array | None
     pairs: Mapping[tuple[int, int], Surface] = field(default_factory=dict)
+    tests: Mapping[str, Array] = field(default_factory=dict)
 
     @classmethod
     def read(cls, runs: Sequence[Arrays], name: str, resolutions: Sequence[int]) -> "Curve":
@@ -66,6 +69,7 @@ class Curve:
             _thresholds(runs, name, resolutions) if has_grid else {},
             _coverage(runs, name, len(resolutions)),
             {} if has_grid else _pairs(runs, name, len(resolutions)),
+            _tests(runs, name),
         )
 
     @property
@@ -144,12 +148,22 @@ def _coverage(runs: Sequence[Arrays], name: str, n_parameters: int) -> Array | N
     return rows
 
 
+def _tests(runs: Sequence[Arrays], name: str) -> dict[str, Array]:
+    """Return the tests of the ratio of the evaluation in which they are least likely."""
+    return {
+        kind: min((arrays[f"evidence/{name}/{kind}"] for arrays in runs), key=lambda row: row[0])
+        for kind in evidence.KINDS
+        if all(f"evidence/{name}/{kind}" in arrays for arrays in runs)
+    }
+
+
 def table(curve: Curve, parameters: Sequence[str]) -> dict[str, Any]:
     """Return a curve's limits, each with its error."""
     judged = curve.findings is not None
     return {
         "reliable": curve.reliable if judged else "not judged",
         **({"why": list(curve.findings or ())} if not curve.reliable else {}),
+        **({"tests_of_the_ratio": _told(curve.tests)} if curve.tests else {}),
         "best_fit": {
             name: _with_error(*_mean_best(curve, number)) for number, name in enumerate(parameters)
         },
@@ -165,6 +179,14 @@ def table(curve: Curve, parameters: Sequence[str]) -> dict[str, Any]:
         **(_joint(curve, curve.surface, parameters) if curve.surface else {}),
         **(_of_pairs(curve, parameters) if curve.pairs else {}),
         **({} if curve.coverage is None else {"coverage": _covered(curve.coverage, parameters)}),
+    }
+
+
+def _told(tests: Mapping[str, Array]) -> dict[str, Any]:
+    rows = {kind: np.round(row, _DIGITS).tolist() for kind, row in tests.items()}
+    return {
+        kind: {"global_p": p, "change_of_q": change, "error": error}
+        for kind, (p, change, error) in rows.items()
     }
 
 
@@ -332,7 +354,10 @@ def _terms(row: Array, errors: Array) -> dict[str, Any]:
             is_set = np.isfinite(edge) and abs(end) > (1 - _SET) * abs(edge)
             error = "none: beyond this linear terms have no meaning" if is_set else _known(size)
             made[f"{each} % CL"] |= {side: round(end, _DIGITS), f"{side}_error": error}
-    beyond = {side: round(edge, _DIGITS) for side, edge in edges.items() if np.isfinite(edge)}
+    beyond: dict[str, Any] = {}
+    for (side, edge), size in zip(edges.items(), errors[-2:].tolist(), strict=True):
+        if np.isfinite(edge):
+            beyond |= {side: round(edge, _DIGITS), f"{side}_error": _known(size)}
     return made | ({"no_meaning_beyond": beyond} if beyond else {})
 
 

@@ -10,6 +10,7 @@ import yaml
 from matplotlib import pyplot as plt
 
 from steps.inference import intervals
+from steps.inference.evidence import KINDS
 from steps.inference.statistics import grid
 from steps.ml import plotting
 from steps.settings import stages
@@ -251,6 +252,18 @@ def test_toys_are_shown(plot):
             },
         }
     ]
+
+
+def test_the_worst_test_of_the_ratio_of_each_kind_is_told(plot):
+    found = [
+        {f"evidence/with_rate/{kind}": np.array([p, 0.3, 0.1]) for kind in KINDS}
+        for p in (0.5, 0.2)
+    ]
+    limits = plot(reference(2), *(evaluation(2) | each for each in found))[0]["limits"]
+    told = limits["ALICES"]["tests_of_the_ratio"]
+    assert set(told) == set(KINDS)
+    assert told["closure"] == {"global_p": 0.2, "change_of_q": 0.3, "error": 0.1}
+    assert "tests_of_the_ratio" not in limits["ALICES (kinematics)"]
 
 
 def test_sums_over_events_may_differ_in_the_last_digits(plot):
