@@ -81,8 +81,11 @@ class Progress:
             # Whoever looks after this run was killed.
             os.killpg(0, signal.SIGTERM)
         if not self.workers <= {process.pid for process in multiprocessing.active_children()}:
-            # A pool replaces its worker, and forgets what that one was doing.
-            raise StepFailed("a process of this run was killed; run it again")
+            # A pool replaces its worker and forgets what that one was doing; it may wait for ever
+            # for a lock that died with it, so that it cannot be ended in peace.
+            print("Error: a process of this run was killed; run it again", file=sys.stderr)
+            sys.stderr.flush()
+            os.killpg(0, signal.SIGKILL)
         self._show(workflow)
         self._warn(workflow)
         for node in _steps(workflow):
