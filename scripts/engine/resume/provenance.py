@@ -163,7 +163,7 @@ def _step(line: Line, node: _Node, workdir: Path) -> dict[str, Any]:
         "why": line.why,
         "started": _time(_started(line, workdir)),
         "ended": _time(of["finished"]),
-        "command": _shown(_command(node), workdir),
+        "command": _shown(_command(node, str(workdir / line.label)), workdir),
         **image,
         "reads": reads,
         "publishes": _shown(_in_workdir(of["result"], line.label), workdir),
@@ -207,15 +207,22 @@ def _image(name: str, code: Mapping[str, str]) -> dict[str, str]:
     return {"name": name, "digest": "" if digest == name else digest}
 
 
-def _command(node: _Node) -> str:
-    """Return a step's command with its parameters as Packtivity fills them in."""
+def _command(node: _Node, folder: str) -> str:
+    """Return a step's command with its parameters as Packtivity fills them in.
+
+    Args:
+        node: What Yadage knows of it.
+        folder: Its folder.
+    """
     text = node.process.get("cmd") or node.process.get("script") or ""
     if not isinstance(node.parameters, dict):
         return text
     # A name in braces stays what it is.
     values = {_USER: f"{{{_USER}}}"} | _public(node.parameters)
     words = {k: " ".join(map(str, v)) if isinstance(v, list) else v for k, v in values.items()}
-    return text.format(**words)
+    # What the specification calls so is the step's own folder.
+    own = {k: v.replace(keys.WORKDIR, folder) for k, v in words.items() if isinstance(v, str)}
+    return text.format(**words | own)
 
 
 def _public(parameters: Mapping[str, Any]) -> dict[str, Any]:
