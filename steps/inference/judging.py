@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from steps.arrays import Array
-from steps.inference import evidence, extremes, reliability
+from steps.inference import extremes, reliability
 from steps.inference.follow import effective_events
 from steps.inference.frames import Frame
 from steps.inference.likelihood import Likelihood
@@ -51,15 +51,12 @@ def contour_points(surface: Surface, level: float) -> Array:
     )
 
 
-def facts(
-    case: Case, likelihoods: Sequence[Likelihood], checks: Sequence[evidence.Check] = ()
-) -> reliability.Facts:
+def facts(case: Case, likelihoods: Sequence[Likelihood]) -> reliability.Facts:
     """Return what limits are judged by.
 
     Args:
         case: The limits.
         likelihoods: The nominal likelihood and those of the bags.
-        checks: Tests of the ratio behind them.
     """
     target = case.frame.target
     level = float(chi2.isf(CONFIDENCE_LEVELS["68"], df=len(case.trained)))
@@ -87,7 +84,6 @@ def facts(
             uncertainty=found.uncertainty if np.isfinite(found.uncertainty) else None,
         ),
         reliability.BestFit(q_truth=float(q[0]), q_bags=q[2:]),
-        checks,
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from steps.inference import covering, judging, reliability, support
+from steps.inference import covering, evidence, judging, reliability, support
 from steps.inference.frames import Frame
 from steps.inference.likelihood import Densities
 from steps.inference.morphing.polynomial import Polynomial
@@ -87,7 +87,7 @@ def test_a_wrong_best_fit_is_reliable_at_a_lower_luminosity():
 
 
 def test_no_luminosity_is_supported_where_a_test_fails_at_any():
-    failed = judging.evidence.Check("closure", "x", 0, 1e-9, 1e-3, 5.0, 0.1)
+    failed = evidence.Check("closure", "x", 0, 1e-9, 1e-3, 5.0, 0.1)
     found = support.supported_luminosity(
         case(), [normal((0.0, 0.0)), *bags(0.02)], lambda points, target: [failed]
     )
