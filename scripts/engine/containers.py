@@ -35,11 +35,17 @@ def check(engine: str, specification: Path) -> None:
     if _info(engine) is None:
         raise UsageError(f"no container engine answers ({engine} info); use RUNTIME=native")
     for image in sorted(_images(specification)):
-        if _call(engine, "image", "inspect", "--format", "{{.Id}}", image) is None:
+        if digest(engine, image) is None:
             raise UsageError(
                 f"{engine} has no image {image}; 'make build ENGINE={engine}' builds it, "
                 f"'{engine} pull {image}' fetches it where it is published"
             )
+
+
+def digest(engine: str, image: str) -> str | None:
+    """Return the digest of an image; None where the engine does not have it."""
+    answer = _call(engine, "image", "inspect", "--format", "{{.Id}}", image)
+    return None if answer is None else answer.strip()
 
 
 def environment(engine: str, parameters: Mapping[str, Any], inputs: Path) -> dict[str, str]:

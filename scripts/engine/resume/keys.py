@@ -6,7 +6,6 @@ the same where it would write the same.
 
 import os
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from scripts.engine import containers
 from scripts.engine.resume import contents, fingerprint
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -137,10 +137,8 @@ def _program(place: str) -> str:
 
 @cache
 def _digest(engine: str, image: str) -> str:
-    command = [engine, "image", "inspect", "--format", "{{.Id}}", image]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
     # Where the engine cannot say, the name must do.
-    return answer.stdout.strip() or image
+    return containers.digest(engine, image) or image
 
 
 def _image(engine: str, environment: Mapping[str, Any]) -> Mapping[str, str]:
