@@ -155,6 +155,7 @@ def _wait(command: list[str], environment: dict[str, str], log: Path, lock: int)
     # The reading end of this pipe closes when the last process that inherited the other has ended.
     alive, inherited = os.pipe()
     environment[progress.DESCRIPTOR] = str(terminal)
+    environment[progress.RUNNER] = str(os.getpid())
     try:
         with log.open("wb") as output:
             process = subprocess.Popen(

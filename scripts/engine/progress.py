@@ -17,6 +17,9 @@ from scripts.engine import steplog
 DESCRIPTOR = "MADMINER_PROGRESS_FD"
 """Environment variable: file descriptor to write to, since Yadage's log has standard error."""
 
+RUNNER = "MADMINER_RUNNER"
+"""Environment variable: number of the process that looks after the run."""
+
 _LIVE_INTERVAL = 0.2
 _TEXT_INTERVAL = 15.0
 # Packtivity's executor for containers raises this whatever happened in the container.
@@ -59,7 +62,8 @@ class Progress:
         self.stream = os.fdopen(descriptor, "w", closefd=False, encoding="utf-8", errors="replace")
         self.live = os.isatty(descriptor)
         self.start = time.monotonic()
-        self.parent = os.getppid()
+        # Not its present parent: the runner may have been killed already.
+        self.runner = os.environ.get(RUNNER)
         self.workers = {process.pid for process in multiprocessing.active_children()}
         self.stages: list[str] = []
         self.counts: dict[str, Count] = {}
@@ -77,7 +81,7 @@ class Progress:
         Raises:
             StepFailed: A step failed.
         """
-        if os.getppid() != self.parent and DESCRIPTOR in os.environ:
+        if self.runner not in (None, str(os.getppid())):
             # Whoever looks after this run was killed.
             os.killpg(0, signal.SIGTERM)
         if not self.workers <= {process.pid for process in multiprocessing.active_children()}:

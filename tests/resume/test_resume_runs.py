@@ -1,8 +1,10 @@
 """Runs that take what is done: by the real ``yadage-run``, killed, changed, moved."""
 
+import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -133,6 +135,38 @@ def test_killed_at_work_it_goes_on_where_it_was(toy, whom):
     assert ran(toy) == {"begin": 1, "middle": 1, "end": 2}
     assert result(toy) == "SOME CONTENT\n"
     assert toy.left() <= {".yadage", ".yadage.failed"}
+
+
+def test_killed_before_yadage_is_up_it_leaves_nothing_that_goes_on(toy):
+    process = toy.start()
+    child = None
+    while child is None:
+        child = next(children(process.pid), None)
+    os.kill(process.pid, 9)
+    process.communicate(timeout=30)
+    end = time.monotonic() + 30
+    while child_lives(child):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert "end" not in ran(toy)
+    assert toy.run().returncode == 0
+    assert result(toy) == "SOME CONTENT\n"
+
+
+def children(of: int) -> Iterator[int]:
+    """Processes with ``yadage-run`` in their command whose parent is the one."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(path.read_text().rsplit(")", 1)[1].split()[1])
+            if parent == of and b"yadage-run" in (path.parent / "cmdline").read_bytes():
+                yield int(path.parent.name)
+
+
+def child_lives(process: int) -> bool:
+    """Whether a process still is ``yadage-run``."""
+    with contextlib.suppress(OSError):
+        return b"yadage-run" in Path(f"/proc/{process}/cmdline").read_bytes()
+    return False
 
 
 def test_stopped_by_a_signal_it_goes_on_where_it_was(toy):
