@@ -130,6 +130,28 @@ def read_weights(path: Path) -> tuple[Array, Array]:
     return exponents, weights
 
 
+def read_processes(path: Path) -> tuple[Array, list[str]]:
+    """Read which process each event is of.
+
+    Returns:
+        Numbers of the processes ``(n,)``, and their names. Of a file that does not tell, events
+        drawn at no benchmark are of one background.
+
+    Raises:
+        OSError: The file cannot be read.
+        KeyError: It has no events.
+    """
+    with h5py.File(path) as file:
+        samples = file["samples"]
+        if "processes" in samples:
+            names = json.loads(samples["processes"].attrs["names"])
+            return np.asarray(samples["processes"][()], dtype=int), list(names)
+        if "sampling_benchmarks" not in samples:
+            return np.zeros(len(samples["weights"]), dtype=int), ["signal"]
+        background = np.asarray(samples["sampling_benchmarks"][()]) < 0
+    return background.astype(int), ["signal", "background"]
+
+
 def _strings(dataset: h5py.Dataset) -> list[str]:
     return [value.decode() for value in dataset[()]]
 

@@ -17,6 +17,10 @@ from steps.inference.methods import Method
 from steps.inference.morphing.ensemble import Ensemble, Events, Progress
 from steps.inference.morphing.fit import Options, fit
 from steps.inference.morphing.polynomial import Polynomial
+from steps.inference.morphing.processes import Part
+from steps.inference.morphing.responses import Response, Responses, Settings
+from steps.inference.morphing.responses import fit as fit_responses
+from steps.inference.morphing.variations import Nominal, Variations
 from steps.inference.networks import check_losses
 from steps.inference.targets import Target
 
@@ -37,10 +41,15 @@ class Sample:
     Attributes:
         events: What the networks say of them.
         coefficients: Coefficients of their weights in pb, ``(n, c)``.
+        part: Which process each is of; None for one alone.
+        response: How each would respond to nuisance parameters as one of either process; None
+            where there are none.
     """
 
     events: Events
     coefficients: Array
+    part: Part | None = None
+    response: Response | None = None
 
     @classmethod
     def of(cls, ensemble: Ensemble, events: Mapping[str, Array]) -> Self:
@@ -51,7 +60,8 @@ class Sample:
             events: Their sample in its order, see :func:`steps.inference.samples.mixture`.
         """
         coefficients = ensemble.polynomial.coefficients(events["weights"], events["benchmarks"])
-        return cls(ensemble.events(events["x"]), coefficients)
+        x = events["x"]
+        return cls(ensemble.events(x), coefficients, Part.of(events), ensemble.response(x))
 
     def weights(self, points: Array) -> Array:
         """Return the events' weights at parameter points in pb, ``(n_points, n)``."""
@@ -117,15 +127,44 @@ def train(
             break
     model, losses = _fitted(events, target.region, options, progress)
     check_losses(losses)
-    return replace(model, index=events["index"]), losses
+    model = replace(model, index=events["index"])
+    return replace(model, responses=responses(events, model, options.seed)), losses
+
+
+def responses(events: Mapping[str, Array], ensemble: Ensemble, seed: int) -> Responses | None:
+    """Train networks of the responses to nuisance parameters; None where there are none.
+
+    Responses hardly depend on the parameters: they are those of weights averaged over the region.
+
+    Args:
+        events: See :func:`steps.inference.samples.mixture`.
+        ensemble: The networks of the densities.
+        seed: Seed of the training.
+    """
+    variations = Variations.of(events)
+    if variations is None:
+        return None
+    polynomial = ensemble.polynomial
+
+    def averaged(weights: Array) -> Array:
+        mean: Array = polynomial.coefficients(weights, events["benchmarks"]) @ polynomial.average
+        return mean
+
+    own = averaged(events["weights"])
+    nominal = Nominal(events["x"], own, Part.of(events), ensemble.fold)
+    settings = Settings(seed=seed)
+    return fit_responses(nominal, variations.weighted(averaged), ensemble.features, settings)
 
 
 def _fitted(
-    events: Mapping[str, Array], region: Array, options: Options, *progress: Progress
+    events: Mapping[str, Array],
+    region: Array,
+    options: Options,
+    progress: Progress = lambda epoch, training, validation: None,
 ) -> tuple[Ensemble, Array]:
     polynomial = Polynomial.of(events["exponents"], region)
     coefficients = polynomial.coefficients(events["weights"], events["benchmarks"])
-    return fit(events["x"], coefficients, polynomial, options, *progress)
+    return fit(events["x"], coefficients, polynomial, options, progress, Part.of(events))
 
 
 def _focus(sample: Sample, target: Target) -> Array:
@@ -136,6 +175,60 @@ def _focus(sample: Sample, target: Target) -> Array:
         for rate in target.rates
     ]
     return focus(nominal, target.region, target.theta_true, far)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Cross sections of a process in pb.
+
+    Attributes:
+        nominal: Coefficients, ``(c,)``; ``(1,)`` of a background.
+        varied: Those at nu = +1 and -1 of each nuisance parameter, ``(k, 2, c)``.
+    """
+
+    nominal: Array
+    varied: Array
+
+
+def rates(
+    events: Mapping[str, Array], ensemble: Ensemble, counts: Array | None = None
+) -> dict[str, Rates]:
+    """Return the cross sections of each process by name, as sums over its events.
+
+    Args:
+        events: See :func:`steps.inference.samples.mixture`, with those of
+            :class:`steps.inference.morphing.variations.Variations`, if any.
+        ensemble: The networks.
+        counts: How often each event counts, ``(n,)``, and so do its shifted versions; once where
+            None.
+    """
+    counts = np.ones(len(events["x"])) if counts is None else counts
+    part, variations, processes = Part.of(events), Variations.of(events), ensemble.processes
+
+    def split(weights: Array, number: Array) -> list[Array]:
+        coefficients = processes.polynomial.coefficients(weights, events["benchmarks"])
+        return processes.split(coefficients, Part(number, part.names))
+
+    own = split(events["weights"], part.number)
+    if variations is None:
+        return {
+            name: Rates(counts @ weights, np.empty((0, 2, weights.shape[1])))
+            for name, weights in zip(part.names, own, strict=True)
+        }
+    varied = [np.einsum("e,eks,ec->ksc", counts, variations.ratios, weights) for weights in own]
+    order = np.argsort(variations.events)
+    for k, both in variations.shifted.items():
+        for side, shifted in enumerate(both):
+            place = np.searchsorted(variations.events, shifted.events, sorter=order)
+            nominal = order[np.minimum(place, len(order) - 1)]
+            paired = variations.events[nominal] == shifted.events
+            each = np.where(paired, counts[nominal], 1.0)
+            for into, weights in zip(varied, split(shifted.weights, shifted.process), strict=True):
+                into[k, side] = each @ weights
+    return {
+        name: Rates(counts @ weights, each)
+        for name, weights, each in zip(part.names, own, varied, strict=True)
+    }
 
 
 def likelihoods(

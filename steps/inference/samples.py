@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from steps.arrays import Array
+from steps.events import madminer_file
 from steps.inference.methods import Kind, Method
 from steps.madminer.events import Events, Sampler
 
@@ -142,7 +143,9 @@ def mixture(data_file: str, index: Array | None = None) -> dict[str, Array]:
 
     Returns:
         ``index`` in the file ``(n,)``, ``x`` ``(n, n_observables)``, ``weights`` ``(n, b)`` in pb,
-        summing to the cross sections; ``benchmarks`` ``(b, p)``, ``exponents`` ``(c, p)``.
+        summing to the cross sections; ``benchmarks`` ``(b, p)``, ``exponents`` ``(c, p)``. Of
+        several processes also ``processes`` ``(n,)``, numbers of ``process_names``: those that have
+        any of these events.
     """
     events = Events(data_file)
     x, weights = events.mixture()
@@ -153,7 +156,16 @@ def mixture(data_file: str, index: Array | None = None) -> dict[str, Array]:
         "weights": weights[index] * (len(x) / len(index)),
         "benchmarks": events.benchmarks,
         "exponents": events.exponents,
+        **_processes(data_file, index),
     }
+
+
+def _processes(data_file: str, index: Array) -> dict[str, Array]:
+    numbers, names = madminer_file.read_processes(Path(data_file))
+    present, numbers = np.unique(numbers[index], return_inverse=True)
+    if len(present) == 1:
+        return {}
+    return {"processes": numbers, "process_names": np.array(names)[present]}
 
 
 def some(n: int, n_most: int, rng: np.random.Generator) -> Array:

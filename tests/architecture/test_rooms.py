@@ -25,7 +25,7 @@ MAY_KNOW = {
     "steps/programs": {"steps/madminer"},
     "steps/plots": set(),
     "steps/inference/morphing": set(),
-    "steps/inference": {"steps/madminer", "steps/inference/morphing"},
+    "steps/inference": {"steps/events", "steps/madminer", "steps/inference/morphing"},
     "steps/backends": {"steps/events", "steps/physics", "steps/programs", "steps/stage"},
     "steps/settings": {
         *("steps/backends", "steps/events", "steps/physics", "steps/inference", "steps/stage"),

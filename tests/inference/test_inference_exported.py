@@ -47,8 +47,8 @@ def untrained(exponents, n_folds=3, n_bags=1, seed=1):
     p = exponents.shape[1]
     polynomial = Polynomial.of(exponents, REGION[:p])
     k = len(polynomial.amplitude)
-    stack = Stack(n_folds * (1 + n_bags), 4, (8, 8), np.eye(k))
-    stack = Stack.of({name: rng.normal(size=v.shape) for name, v in stack.arrays().items()}, k)
+    stack = Stack(n_folds * (1 + n_bags), 4, (8, 8), np.zeros(k * (k + 1) // 2))
+    stack = Stack.of({name: rng.normal(size=v.shape) for name, v in stack.arrays().items()})
     n = 300
     fold = np.arange(n) % n_folds
     counts = np.ones((1 + n_bags, n), dtype=int)
@@ -129,7 +129,7 @@ def test_one_observable_of_each_kind(kind):
     features = Features.of(x, [kind])
     arrays = of.ensemble.stack.arrays()
     first = {"weights.0": arrays["weights.0"][:, : len(features.mean)]}
-    stack = Stack.of(arrays | first, len(of.ensemble.polynomial.amplitude))
+    stack = Stack.of(arrays | first)
     ensemble = replace(of.ensemble, stack=stack, features=features)
     _, coefficients = run(
         export(ensemble, of.norm, PARAMETERS[:2], OBSERVABLES[:1]), np.zeros((n, 2)), x
@@ -193,8 +193,8 @@ def test_bags_change_nothing():
     """Only the nominal networks are exported."""
     of = case("two")
     arrays = of.ensemble.stack.arrays()
-    n_folds, k = of.ensemble.n_folds, len(of.ensemble.polynomial.amplitude)
-    nominal = Stack.of({name: value[:n_folds] for name, value in arrays.items()}, k)
+    n_folds = of.ensemble.n_folds
+    nominal = Stack.of({name: value[:n_folds] for name, value in arrays.items()})
     alone = replace(of.ensemble, stack=nominal, multiplicity=of.ensemble.multiplicity[:1])
     assert export(alone, of.norm, PARAMETERS[:2], OBSERVABLES) == of.onnx()
 

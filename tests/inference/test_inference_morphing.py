@@ -16,10 +16,11 @@ from inference.toys import Toy, made, quadrature
 from steps.inference import cross_fitted, samples
 from steps.inference.morphing.ensemble import Ensemble
 from steps.inference.morphing.features import Features, kind
-from steps.inference.morphing.fit import Options, _clip, fit
+from steps.inference.morphing.fit import Options, fit
 from steps.inference.morphing.loss import Loss, Targets
 from steps.inference.morphing.networks import Stack
 from steps.inference.morphing.polynomial import FormError, Polynomial, monomials
+from steps.inference.morphing.trainer import clip
 from steps.inference.statistics import grid
 from steps.madminer.events import Events
 from steps.madminer.information import Information
@@ -163,7 +164,7 @@ def test_the_loss_is_that_of_its_formula():
 
 def test_joined_stacks_give_what_each_gives_and_copies_are_their_own():
     torch.manual_seed(1)
-    one, two = Stack(2, 3, [8], np.eye(3)), Stack(1, 3, [8], np.eye(3))
+    one, two = Stack(2, 3, [8], np.ones(6)), Stack(1, 3, [8], np.ones(6))
     x = torch.randn(3, 5, 3)
     joined = Stack.joined([one, two])(x)
     assert torch.equal(joined, torch.cat([one(x[:2]), two(x[2:])]))
@@ -375,7 +376,7 @@ def test_bags_are_trained_on_their_own_events(events, trained):
 def test_a_network_with_a_long_gradient_is_held_back_and_no_other():
     short, long = 0.1 * torch.ones(1, 2, 2), 100 * torch.ones(1, 2, 2)
     gradient, bias = torch.cat([short, long]), torch.zeros(2, 1, 2)
-    _clip([gradient, None, bias])
+    clip([gradient, None, bias])
     assert torch.equal(gradient[:1], short)
     np.testing.assert_allclose(gradient[1].norm(), 1.0, rtol=1e-6)
 

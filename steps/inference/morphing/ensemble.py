@@ -6,9 +6,10 @@ mixture is one for every theta, exactly.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from steps.arrays import Array
 from steps.inference.morphing.features import Features
 from steps.inference.morphing.networks import Stack
 from steps.inference.morphing.polynomial import Polynomial
+from steps.inference.morphing.processes import ALONE, Processes
+from steps.inference.morphing.responses import Response, Responses
 
 # Events times networks that are evaluated at once.
 _MOST_EVENTS = 200_000
@@ -32,11 +35,15 @@ class Events:
             the nominal networks and each bag, ``(1 + n_bags, n, c)``.
         multiplicity: How often each event counts, likewise, ``(1 + n_bags, n)``.
         polynomial: The monomials.
+        parts: Its part of each process by name, ``(1 + n_bags, n, c_p)``, of which the densities
+            are the sum; of a background the constant alone, ``c_p = 1``. Their means over the
+            events are the processes' shares of the cross section at the centre of the region.
     """
 
     densities: Array
     multiplicity: Array
     polynomial: Polynomial
+    parts: Mapping[str, Array] = field(default_factory=dict)
 
     def norms(self) -> Array:
         """Return the mean densities of the nominal networks and each bag, ``(1 + n_bags, c)``."""
@@ -75,6 +82,9 @@ class Ensemble:
         index: Number of each event of the sample in the file that it is from, ``(n,)``.
         fold: Fold of each event of the sample, ``(n,)``; its network has not seen it.
         multiplicity: How often each event counts, nominally and in each bag, ``(1 + n_bags, n)``.
+        dependent: By the name of each process, whether it depends on the parameters.
+        responses: Networks of the responses to nuisance parameters, of the same folds; None where
+            there are none.
     """
 
     stack: Stack
@@ -83,13 +93,18 @@ class Ensemble:
     index: Array
     fold: Array
     multiplicity: Array
+    dependent: Mapping[str, bool] = field(default_factory=lambda: {ALONE: True})
+    responses: Responses | None = None
 
     def save(self, path: Path) -> None:
         """Write plain tensors as ``path.npz``, all else as ``path.json``."""
         arrays = {f"stack/{name}": value for name, value in self.stack.arrays().items()}
         arrays |= {"index": self.index, "fold": self.fold, "multiplicity": self.multiplicity}
+        if self.responses:
+            learnt = self.responses.arrays()
+            arrays |= {f"responses/{name}": value for name, value in learnt.items()}
         np.savez(path.with_suffix(".npz"), **arrays)  # type: ignore[arg-type]
-        about = {
+        about: dict[str, Any] = {
             "features": {
                 "kinds": list(self.features.kinds),
                 "mean": self.features.mean.tolist(),
@@ -100,6 +115,10 @@ class Ensemble:
                 for field in fields(self.polynomial)
             },
         }
+        if self.dependent != {ALONE: True}:
+            about["processes"] = dict(self.dependent)
+        if self.responses:
+            about["nuisances"] = list(self.responses.names)
         path.with_suffix(".json").write_text(json.dumps(about, indent=1))
 
     @classmethod
@@ -113,9 +132,11 @@ class Ensemble:
             **{name: np.array(value) for name, value in about["polynomial"].items()}
         )
         stack = Stack.of(
-            {k.removeprefix("stack/"): v for k, v in arrays.items() if k.startswith("stack/")},
-            len(polynomial.amplitude),
+            {k.removeprefix("stack/"): v for k, v in arrays.items() if k.startswith("stack/")}
         )
+        learnt = {
+            k.removeprefix("responses/"): v for k, v in arrays.items() if k.startswith("responses/")
+        }
         return cls(
             stack=stack,
             features=Features(
@@ -125,7 +146,14 @@ class Ensemble:
             index=arrays["index"],
             fold=arrays["fold"],
             multiplicity=arrays["multiplicity"],
+            dependent=about.get("processes", {ALONE: True}),
+            responses=Responses.of(about["nuisances"], learnt) if learnt else None,
         )
+
+    @property
+    def processes(self) -> Processes:
+        """The processes."""
+        return Processes(self.polynomial, self.dependent)
 
     @property
     def n_folds(self) -> int:
@@ -138,30 +166,47 @@ class Ensemble:
         Args:
             x: Observations ``(n, n_observables)`` of the sample, in its order.
         """
-        densities = np.empty(
-            (len(self.multiplicity), len(x), len(self.polynomial.exponents)), dtype=np.float32
-        )
+        processes, shape = self.processes, (len(self.multiplicity), len(x))
+        parts = [
+            np.empty((*shape, len(own.exponents)), dtype=np.float32)
+            for own in processes.polynomials
+        ]
         features = torch.as_tensor(self.features(x))
         for left_out in range(self.n_folds):
             rows = np.flatnonzero(self.fold == left_out)
             unseeing = self._of_fold(left_out)
-            for part in np.array_split(rows, 1 + rows.size * len(densities) // _MOST_EVENTS):
-                densities[:, part] = self._evaluated(unseeing, features[part])
-        return Events(densities, self.multiplicity, self.polynomial)
+            for some in np.array_split(rows, 1 + rows.size * shape[0] // _MOST_EVENTS):
+                found = self._evaluated(unseeing, features[some])
+                for part, densities in zip(parts, found, strict=True):
+                    part[:, some] = densities
+        by_name = dict(zip(self.dependent, parts, strict=True))
+        return Events(processes.total(parts), self.multiplicity, self.polynomial, by_name)
+
+    def response(self, x: Array) -> Response | None:
+        """Return the responses of the sample's events, each by the network that has not seen it.
+
+        Args:
+            x: Observations ``(n, n_observables)`` of the sample, in its order.
+
+        Returns:
+            None where there are no nuisance parameters.
+        """
+        if self.responses is None:
+            return None
+        return self.responses.unseen(self.features(x), self.fold)
 
     def _of_fold(self, left_out: int) -> Stack:
         """Return the networks, nominal and bags, that have not seen a fold."""
         arrays = {
             name: value[left_out :: self.n_folds] for name, value in self.stack.arrays().items()
         }
-        return Stack.of(arrays, len(self.polynomial.amplitude))
+        return Stack.of(arrays)
 
-    def _evaluated(self, stack: Stack, features: torch.Tensor) -> Array:
-        """Return the density of every network for every event, ``(n_networks, n, c)``."""
+    def _evaluated(self, stack: Stack, features: torch.Tensor) -> list[Array]:
+        """Return every network's density of each process, ``(n_networks, n, c_p)``."""
         with torch.no_grad():
-            lower = stack(features.expand(len(self.multiplicity), -1, -1))
-            matrices = (lower @ lower.transpose(-1, -2)).numpy()
-        return self.polynomial.of_matrices(matrices)
+            entries = stack(features.expand(len(self.multiplicity), -1, -1))
+        return self.processes.densities(entries)
 
 
 Progress = Callable[[int, float, float], None]

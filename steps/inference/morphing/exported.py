@@ -50,7 +50,7 @@ class Network(torch.nn.Module):
         """
         super().__init__()
         features, polynomial = ensemble.features, ensemble.polynomial
-        self._stack = Stack.of(_nominal(ensemble), len(polynomial.amplitude))
+        self._stack, self._processes = Stack.of(_nominal(ensemble)), ensemble.processes
         self._n_folds = ensemble.n_folds
         self._kinds = list(features.kinds)
         numbers = {
@@ -70,9 +70,14 @@ class Network(torch.nn.Module):
         n_parameters = len(self.centre)
         scaled = (columns[:, :n_parameters] - self.centre) / self.reach
         features = (self._raw(columns[:, n_parameters:]) - self.mean) / self.width
-        lower = self._stack(features.expand(self._n_folds, -1, -1))
-        projected = torch.einsum("nk,fnkj->fnj", _monomials(scaled, self.amplitude), lower)
-        form = (projected * projected).sum(-1).mean(0)
+        entries = self._stack(features.expand(self._n_folds, -1, -1))
+        amplitudes = _monomials(scaled, self.amplitude)
+        form = torch.zeros(1)
+        for lower in self._processes.matrices(entries):
+            # The first one is the constant, all that a background has.
+            own = amplitudes[:, : lower.shape[-1]]
+            projected = torch.einsum("nk,fnkj->fnj", own, lower)
+            form = form + (projected * projected).sum(-1).mean(0)
         norm = _monomials(scaled, self.exponents) @ self.norm
         return (torch.log(form.clamp(min=_TINY)) - torch.log(norm))[:, None]
 
@@ -185,7 +190,7 @@ class _Graph:
 
 
 def _entries(graph: _Graph, ensemble: Ensemble) -> str:
-    """Add the networks; return the entries of L(x), row by row, ``(n_folds, n, k (k + 1) / 2)``."""
+    """Add the networks; return the entries of all L(x), row by row, ``(n_folds, n, n_out)``."""
     raw: list[str] = []
     for axis, kind in enumerate(ensemble.features.kinds):
         column = graph.columns("x", np.array([axis]))
@@ -209,9 +214,9 @@ def _entries(graph: _Graph, ensemble: Ensemble) -> str:
 
 
 def _coefficients(graph: _Graph, entries: str, ensemble: Ensemble) -> None:
-    """Add the coefficients of m^T L L^T m, averaged over folds."""
+    """Add the coefficients of m^T L L^T m, summed over processes and averaged over folds."""
     k = len(ensemble.polynomial.amplitude)
-    rows, columns = np.tril_indices(k)
+    rows, columns = _places(ensemble)
     # L L^T sums the products of any two entries of one column of L.
     first, second = np.nonzero(columns[:, None] == columns)
     each = ensemble.polynomial.of_matrices(np.eye(k * k).reshape(-1, k, k))
@@ -227,15 +232,27 @@ def _log_ratio(graph: _Graph, entries: str, ensemble: Ensemble, norm: Array) -> 
     """
     polynomial = ensemble.polynomial
     scaled = graph.add("Div", graph.add("Sub", "theta", polynomial.centre), polynomial.reach)
-    rows, columns = np.tril_indices(len(polynomial.amplitude))
+    rows, columns = _places(ensemble)
     amplitudes = graph.columns(_powers(graph, scaled, polynomial.amplitude), rows)
-    places = np.eye(len(polynomial.amplitude))[columns]
+    places = np.eye(columns.max() + 1)[columns]
     projected = graph.add("MatMul", graph.add("Mul", entries, amplitudes), places)
     squares = graph.add("ReduceSumSquare", projected, np.array([-1]), keepdims=1)
     form = graph.add("ReduceMean", squares, np.array([0]), keepdims=0)
     mean = graph.add("MatMul", _powers(graph, scaled, polynomial.exponents), norm[:, None])
     log_form = graph.add("Log", graph.add("Max", form, _TINY))
     graph.add("Sub", log_form, graph.add("Log", mean), name="log_ratio")
+
+
+def _places(ensemble: Ensemble) -> tuple[Array, Array]:
+    """Return row and column of each entry of L(x); no two processes have a column in common."""
+    rows, columns, taken = [], [], 0
+    for polynomial in ensemble.processes.polynomials:
+        # The constant, all that a background has, is the first monomial of all amplitudes.
+        row, column = np.tril_indices(len(polynomial.amplitude))
+        rows.append(row)
+        columns.append(taken + column)
+        taken += len(polynomial.amplitude)
+    return np.concatenate(rows), np.concatenate(columns)
 
 
 def _powers(graph: _Graph, scaled: str, exponents: Array) -> str:

@@ -8,7 +8,7 @@ polynomial: arXiv:2007.10356, 2410.07315.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,12 +16,12 @@ import torch
 from steps.arrays import Array
 from steps.inference.morphing.ensemble import Ensemble, Progress
 from steps.inference.morphing.features import Features
-from steps.inference.morphing.loss import Loss, Targets
+from steps.inference.morphing.loss import MixtureLoss, Targets
 from steps.inference.morphing.networks import Stack
 from steps.inference.morphing.polynomial import Polynomial
+from steps.inference.morphing.processes import Part, Processes
+from steps.inference.morphing.trainer import Cycle, Trainer
 
-_WARM_UP = 0.2
-_DECAY = 1e-4
 # Few events are passed more than once in an epoch, so that it has as many steps.
 _LEAST_STEPS = 200
 # Training ends when the loss of the folds left out was least so long ago, in parts of num_epochs:
@@ -31,9 +31,6 @@ _PATIENCE = 0.5
 # the spread of q over the bags is then that of bags from nothing (docs/morphing.md).
 _BAG_STEPS = 0.2
 _BAG_RATE = 0.4
-# Longest gradient of a network: where the density all but vanishes one event's score would throw
-# the network far off, and Adam's memory of it would keep it there.
-_LONGEST = 1.0
 # The mean of parameters after t steps weights them by about t to this power.
 _MEMORY = 8.0
 _BAG_MEMORY = 2.0
@@ -81,6 +78,7 @@ def fit(
     polynomial: Polynomial,
     options: Options,
     progress: Progress = lambda epoch, training, validation: None,
+    part: Part | None = None,
 ) -> tuple[Ensemble, Array]:
     """Train an ensemble.
 
@@ -91,6 +89,7 @@ def fit(
         options: Settings.
         progress: Called with the number of epochs so far and the cross entropies of training and
             of the folds left out, of the nominal networks.
+        part: Which process each event is of; None for one alone.
 
     Returns:
         The ensemble, and these cross entropies per epoch, ``(epochs, 2)``. Training ends before
@@ -103,27 +102,77 @@ def fit(
     multiplicity = np.ones((1 + options.n_bags, n), dtype=np.int16)
     multiplicity[1:] = rng.poisson(1.0, (options.n_bags, n))
     features = Features.of(x, options.kinds)
-    # One at the centre of the region, on average.
-    unit = coefficients / (
-        coefficients.mean(axis=0) @ polynomial.weights(polynomial.centre[None])[0]
-    )
+    part = part or Part.alone(n)
+    processes = Processes.of(polynomial, coefficients, part)
+    each = list(zip(processes.polynomials, processes.split(coefficients, part), strict=True))
+    units = [_unit(*own) for own in each]
 
     torch.manual_seed(int(rng.integers(2**31)))
-    start = _root(polynomial.mean_matrix(unit.mean(axis=0)))
+    start = np.concatenate([_start(own, unit) for (own, _), unit in zip(each, units, strict=True)])
     untrained = Stack(options.n_folds, len(features.mean), options.hidden_layers, start)
     sample = _Sample(
         features=torch.as_tensor(features(x)),
-        coefficients=unit,
+        coefficients=np.hstack(units),
         fold=fold,
-        loss=Loss(polynomial, options.alpha),
-        entropy=Loss(polynomial, 0.0),
+        loss=MixtureLoss(processes, options.alpha),
+        entropy=MixtureLoss(processes, 0.0),
         options=options,
         rng=rng,
     )
     nominal, losses, steps = _nominal(sample, untrained, multiplicity[0], progress)
     bags = [_bag(sample, nominal, counts, steps) for counts in multiplicity[1:]]
     stack = Stack.joined([nominal, *bags])
-    return Ensemble(stack, features, polynomial, np.arange(n), fold, multiplicity), losses
+    dependent = processes.dependent
+    model = Ensemble(stack, features, polynomial, np.arange(n), fold, multiplicity, dependent)
+    if len(dependent) > 1:
+        model = _balanced(model, x, [weights for _, weights in each])
+    return model, losses
+
+
+def _unit(polynomial: Polynomial, coefficients: Array) -> Array:
+    """Return coefficients ``(n, c)`` of weights of mean one at the centre of the region."""
+    unit: Array = coefficients / (
+        coefficients.mean(axis=0) @ polynomial.weights(polynomial.centre[None])[0]
+    )
+    return unit
+
+
+def _start(polynomial: Polynomial, unit: Array) -> Array:
+    """Return entries of L, row by row, whose density is about that of the mean weight."""
+    root = _root(polynomial.mean_matrix(unit.mean(axis=0)))
+    return root[np.tril_indices(len(root))]
+
+
+def _balanced(model: Ensemble, x: Array, coefficients: Sequence[Array]) -> Ensemble:
+    """Return networks whose processes have the right shares at the centre of the region.
+
+    There the mean density of each process over the events, of every bag, is made its share of the
+    cross section; that of all is one.
+
+    Args:
+        model: The networks.
+        x: Their observations ``(n, n_observables)``.
+        coefficients: Coefficients of each process's weights, ``(n, c_p)``.
+    """
+    processes, events = model.processes, model.events(x)
+    centre = model.polynomial.centre[None]
+    counts = model.multiplicity / model.multiplicity.sum(axis=1, keepdims=True)
+    found, wanted = [], []
+    for own, part, weights in zip(
+        processes.polynomials, events.parts.values(), coefficients, strict=True
+    ):
+        at_centre = own.weights(centre)[0]
+        found.append(np.einsum("be,bec,c->b", counts, part, at_centre))
+        wanted.append(counts @ (weights @ at_centre))
+    shares = np.stack(wanted) / np.sum(wanted, axis=0)
+    factors = np.repeat(np.sqrt(shares / np.stack(found)), processes.sizes, axis=0)
+    # A density is quadratic in the outputs; the networks of all folds of a bag share a factor.
+    by_network = np.repeat(factors.T, model.n_folds, axis=0).astype(np.float32)
+    arrays = model.stack.arrays()
+    last = len(model.stack.weights) - 1
+    for name in (f"weights.{last}", f"biases.{last}"):
+        arrays[name] = arrays[name] * by_network[:, None]
+    return replace(model, stack=Stack.of(arrays))
 
 
 def _root(matrix: Array) -> Array:
@@ -140,20 +189,11 @@ class _Sample:
     features: torch.Tensor  # (n, f)
     coefficients: Array  # (n, c)
     fold: Array  # (n,)
-    loss: Loss
+    loss: MixtureLoss
     # A few events where the density all but vanishes would decide what the score's part says.
-    entropy: Loss
+    entropy: MixtureLoss
     options: Options
     rng: np.random.Generator
-
-
-@dataclass(frozen=True)
-class _Cycle:
-    """How long, how fast, and how much of the end the mean of the parameters remembers."""
-
-    steps: int
-    learning_rate: float
-    memory: float
 
 
 def _nominal(
@@ -163,7 +203,7 @@ def _nominal(
     options = sample.options
     pools = _Pools(sample, counts)
     epoch_steps = pools.steps * -(-_LEAST_STEPS // pools.steps)
-    cycle = _Cycle(options.num_epochs * epoch_steps, options.learning_rate, _MEMORY)
+    cycle = Cycle(options.num_epochs * epoch_steps, options.learning_rate, _MEMORY)
     trainer = _Trainer(pools, stack, cycle)
     losses, best, best_epoch = [], stack, 0
     for epoch in range(1, options.num_epochs + 1):
@@ -180,19 +220,10 @@ def _nominal(
 def _bag(sample: _Sample, nominal: Stack, counts: Array, steps: int) -> Stack:
     """Return the networks of a bag, from nominal ones that so many steps made."""
     own = round(_BAG_STEPS * steps)
-    cycle = _Cycle(own, _BAG_RATE * sample.options.learning_rate, _BAG_MEMORY)
+    cycle = Cycle(own, _BAG_RATE * sample.options.learning_rate, _BAG_MEMORY)
     trainer = _Trainer(_Pools(sample, counts), nominal.copy(), cycle)
     trainer.run(own)
     return trainer.mean
-
-
-def _clip(gradients: Sequence[torch.Tensor | None]) -> None:
-    """Shorten the gradient ``(n_networks, ...)`` of each network that is too long, in place."""
-    known = [gradient for gradient in gradients if gradient is not None]
-    squares = [gradient.square().sum((1, 2), keepdim=True) for gradient in known]
-    length = torch.stack(squares).sum(0).sqrt()
-    for gradient in known:
-        gradient.mul_((_LONGEST / length).clamp(max=1.0))
 
 
 class _Pools:
@@ -230,50 +261,25 @@ class _Pools:
         return torch.as_tensor(np.stack(seen)), torch.as_tensor(np.stack(unseen))
 
 
-class _Trainer:
-    """The state of a training.
+class _Trainer(Trainer):
+    """The state of a training."""
 
-    Attributes:
-        mean: Networks whose parameters are running means of those that are trained.
-    """
-
-    def __init__(self, pools: _Pools, stack: Stack, cycle: _Cycle) -> None:
-        self.mean = stack.copy()
-        self._pools, self._stack, self._cycle = pools, stack, cycle
+    def __init__(self, pools: _Pools, stack: Stack, cycle: Cycle) -> None:
+        super().__init__(stack, cycle)
+        self._pools = pools
         self._loss = pools.sample.loss
         self._batches = pools.batches()
-        self._done = 0
         # Always the same ones, so that epochs compare.
         self._points = self._loss.random_points(_HELD_POINTS)
-        self._optimiser = torch.optim.AdamW(
-            stack.parameters(), lr=cycle.learning_rate, weight_decay=_DECAY, fused=True
-        )
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimiser, cycle.learning_rate, total_steps=cycle.steps, pct_start=_WARM_UP
-        )
 
-    def run(self, steps: int) -> None:
-        """Take so many steps."""
-        for _ in range(steps):
-            self._step(next(self._batches))
-
-    def _step(self, rows: torch.Tensor) -> None:
-        features, targets = self._pools.of(rows)
-        entries = self._stack.entries(features)
+    def backward(self) -> None:
+        """Differentiate the loss of the next events."""
+        features, targets = self._pools.of(next(self._batches))
+        entries = self.stack(features)
         points = self._loss.random_points(self._pools.sample.options.n_points)
         with torch.no_grad():
             derivative = self._loss.derivative(entries, targets, points)
-        self._optimiser.zero_grad()
-        entries.backward(derivative)  # type: ignore[no-untyped-call]
-        _clip([parameter.grad for parameter in self._stack.parameters()])
-        self._optimiser.step()
-        self._schedule.step()
-        self._done += 1
-        memory = self._cycle.memory
-        share = (memory + 1) / (memory + self._done)
-        with torch.no_grad():
-            for mean, now in zip(self.mean.parameters(), self._stack.parameters(), strict=True):
-                mean.lerp_(now, share)
+        entries.backward(derivative)
 
     def entropies(self) -> tuple[float, float]:
         """Return the mean cross entropies of events of the training and of the folds left out."""
@@ -285,6 +291,6 @@ class _Trainer:
         with torch.no_grad():
             for part in torch.split(rows, _HELD, dim=1):
                 features, targets = self._pools.of(part)
-                loss = entropy(self.mean.entries(features), targets, self._points)
+                loss = entropy(self.mean(features), targets, self._points)
                 total += float(loss.mean()) * part.shape[1]
         return total / rows.shape[1]

@@ -6,12 +6,14 @@ summed exactly, (rho + 1) log(1 + rho_hat) - rho log rho_hat, is least for rho_h
 ALICES adds alpha rho |t_e - grad log rho_hat|^2 with the exact score t_e = grad log rho_e.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from steps.inference.morphing.polynomial import Polynomial
+from steps.inference.morphing.processes import Processes
 
 # Smallest density, one being the mean at the centre of the region; single precision has no more.
 _LEAST = 1e-6
@@ -76,13 +78,7 @@ class Loss:
 
     def random_points(self, n: int) -> Points:
         """Return points that are uniform in the region."""
-        u = 2 * torch.rand(n, self._exponents.shape[1]) - 1
-        gradients = []
-        for axis in range(self._exponents.shape[1]):
-            lowered = self._exponents.clone()
-            lowered[:, axis] = (lowered[:, axis] - 1).clamp(min=0)
-            gradients.append(self._exponents[:, axis] * _monomials(u, lowered))
-        return Points(_monomials(u, self._exponents), torch.stack(gradients))
+        return _random_points(self._exponents, n)
 
     def __call__(self, entries: torch.Tensor, targets: Targets, at: Points) -> torch.Tensor:
         """Return the mean loss of each network, ``(n_networks,)``.
@@ -93,7 +89,7 @@ class Loss:
             at: Parameter points.
         """
         products = entries[..., self._left] * entries[..., self._right] @ self._sums
-        mean = (targets.means @ at.values.T)[:, None]
+        mean = (targets.means @ at.values.T)[:, None].clamp_min(_LEAST)
         form = (products @ at.values.T).clamp_min(_LEAST)
         weights = targets.coefficients @ at.values.T
         rho, estimate = weights / mean, form / mean
@@ -120,7 +116,7 @@ class Loss:
         left, right = entries[..., self._left], entries[..., self._right]
         forms = (left * right) @ to_forms
         exact = targets.coefficients @ all_monomials.T
-        mean = (targets.means @ at.values.T)[:, None]
+        mean = (targets.means @ at.values.T)[:, None].clamp_min(_LEAST)
         form, weights = forms[..., :n_points].clamp_min(_LEAST), exact[..., :n_points]
         by_forms = (form - weights) / (form * (mean + form))
         if self._alpha:
@@ -132,6 +128,68 @@ class Loss:
             by_forms = torch.cat([by_forms, by_slopes.flatten(2)], dim=-1)
         by_products = by_forms @ to_forms.T / (n * n_points)
         return (by_products * right) @ self._to_left + (by_products * left) @ self._to_right
+
+
+class MixtureLoss:
+    """The sum of the losses of several processes, each with a polynomial of its own.
+
+    Targets are of one process after another; an event has none of the others'.
+    """
+
+    def __init__(self, processes: Processes, alpha: float) -> None:
+        """Prepare.
+
+        Args:
+            processes: The processes.
+            alpha: Weight of the score; 0 for ALICE. A background has none.
+        """
+        polynomials, self._dependent = processes.polynomials, list(processes.dependent.values())
+        self._losses = [
+            Loss(polynomial, alpha if depends else 0.0)
+            for polynomial, depends in zip(polynomials, self._dependent, strict=True)
+        ]
+        self._sizes = processes.sizes
+        self._lengths = [len(polynomial.exponents) for polynomial in polynomials]
+        self._exponents = torch.as_tensor(processes.polynomial.exponents)
+        # The density of a background is the same at all of them.
+        self._anywhere = Points(torch.ones(1, 1), torch.zeros(self._exponents.shape[1], 1, 1))
+
+    def random_points(self, n: int) -> Points:
+        """Return points that are uniform in the region."""
+        return _random_points(self._exponents, n)
+
+    def __call__(self, entries: torch.Tensor, targets: Targets, at: Points) -> torch.Tensor:
+        """Return the mean loss of each network, ``(n_networks,)``; see :class:`Loss`."""
+        each = [loss(*given) for loss, given in self._each(entries, targets, at)]
+        return torch.stack(each).sum(0)
+
+    def derivative(self, entries: torch.Tensor, targets: Targets, at: Points) -> torch.Tensor:
+        """Return the derivative of the sum of the networks' losses by the entries, likewise."""
+        each = [loss.derivative(*given) for loss, given in self._each(entries, targets, at)]
+        return torch.cat(each, dim=-1)
+
+    def _each(
+        self, entries: torch.Tensor, targets: Targets, at: Points
+    ) -> Iterator[tuple[Loss, tuple[torch.Tensor, Targets, Points]]]:
+        parts = zip(
+            torch.split(entries, self._sizes, dim=-1),
+            torch.split(targets.coefficients, self._lengths, dim=-1),
+            torch.split(targets.means, self._lengths, dim=-1),
+            strict=True,
+        )
+        for loss, depends, part in zip(self._losses, self._dependent, parts, strict=True):
+            own, coefficients, means = part
+            yield loss, (own, Targets(coefficients, means), at if depends else self._anywhere)
+
+
+def _random_points(exponents: torch.Tensor, n: int) -> Points:
+    u = 2 * torch.rand(n, exponents.shape[1]) - 1
+    gradients = []
+    for axis in range(exponents.shape[1]):
+        lowered = exponents.clone()
+        lowered[:, axis] = (lowered[:, axis] - 1).clamp(min=0)
+        gradients.append(exponents[:, axis] * _monomials(u, lowered))
+    return Points(_monomials(u, exponents), torch.stack(gradients))
 
 
 def _monomials(u: torch.Tensor, exponents: torch.Tensor) -> torch.Tensor:

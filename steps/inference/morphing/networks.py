@@ -12,7 +12,7 @@ _FIRST_WIDTH = 0.01
 
 
 class Stack(torch.nn.Module):
-    """Networks from features to lower-triangular matrices L(x), ``(n_networks, n, k, k)``."""
+    """Networks from features to outputs, ``(n_networks, n, n_out)``."""
 
     def __init__(
         self, n_networks: int, n_features: int, hidden: Sequence[int], start: Array
@@ -23,12 +23,10 @@ class Stack(torch.nn.Module):
             n_networks: Number of networks.
             n_features: Number of features.
             hidden: Units of each hidden layer.
-            start: What they give at first, about, whatever the features: ``(k, k)``.
+            start: What they give at first, about, whatever the features: ``(n_out,)``.
         """
         super().__init__()
-        self._k = len(start)
-        self._rows, self._columns = np.tril_indices(self._k)
-        sizes = [n_features, *hidden, len(self._rows)]
+        sizes = [n_features, *hidden, len(start)]
         self.weights = torch.nn.ParameterList()
         self.biases = torch.nn.ParameterList()
         for layer, (n_in, n_out) in enumerate(pairwise(sizes)):
@@ -36,12 +34,12 @@ class Stack(torch.nn.Module):
             width = _FIRST_WIDTH if last else n_in**-0.5
             bias = torch.zeros(n_networks, 1, n_out)
             if last:
-                bias += torch.as_tensor(start[self._rows, self._columns], dtype=torch.float32)
+                bias += torch.as_tensor(start, dtype=torch.float32)
             self.weights.append(width * torch.randn(n_networks, n_in, n_out))
             self.biases.append(bias)
 
-    def entries(self, features: torch.Tensor) -> torch.Tensor:
-        """Return what L has on and below its diagonal, row by row, as :meth:`forward` gives L."""
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Evaluate each network, or the first ones, on features ``(n_networks, n, n_features)``."""
         values, count = features, len(features)
         last = len(self.weights) - 1
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
@@ -49,13 +47,6 @@ class Stack(torch.nn.Module):
             if layer < last:
                 values = torch.tanh(values)
         return values
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Evaluate each network, or the first ones, on features ``(n_networks, n, n_features)``."""
-        values = self.entries(features)
-        matrices = values.new_zeros(*values.shape[:2], self._k, self._k)
-        matrices[..., self._rows, self._columns] = values
-        return matrices
 
     def copy(self) -> "Stack":
         """Return networks of their own with the same parameters."""
@@ -66,18 +57,15 @@ class Stack(torch.nn.Module):
         """Return the networks of all stacks of one shape, one after another."""
         arrays = [stack.arrays() for stack in stacks]
         names = arrays[0]
-        return cls.of(
-            {name: np.concatenate([each[name] for each in arrays]) for name in names},
-            stacks[0]._k,
-        )
+        return cls.of({name: np.concatenate([each[name] for each in arrays]) for name in names})
 
     @classmethod
-    def of(cls, arrays: Mapping[str, Array], k: int) -> "Stack":
-        """Return networks with parameters as :meth:`arrays` gives them, of k x k matrices."""
+    def of(cls, arrays: Mapping[str, Array]) -> "Stack":
+        """Return networks with parameters as :meth:`arrays` gives them."""
         weights = [value for name, value in arrays.items() if name.startswith("weights.")]
         hidden = [layer.shape[2] for layer in weights[:-1]]
         n_networks, n_features = weights[0].shape[:2]
-        made = cls(n_networks, n_features, hidden, np.zeros((k, k)))
+        made = cls(n_networks, n_features, hidden, np.zeros(weights[-1].shape[2]))
         made.load_state_dict({name: torch.as_tensor(value) for name, value in arrays.items()})
         return made
 

@@ -63,6 +63,13 @@ class Polynomial:
         """Lowest and highest value of each parameter, ``(p, 2)``."""
         return np.stack([self.centre - self.reach, self.centre + self.reach], axis=-1)
 
+    @property
+    def average(self) -> Array:
+        """Means of the weights' monomials over the region, ``(c,)``."""
+        each = np.where(self.exponents % 2, 0.0, 1.0 / (self.exponents + 1))
+        means: Array = each.prod(axis=1)
+        return means
+
     def scaled(self, points: Array) -> Array:
         """Return parameter points ``(n, p)`` as the monomials take them."""
         scaled: Array = (np.asarray(points, dtype=float) - self.centre) / self.reach

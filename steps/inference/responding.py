@@ -1,0 +1,161 @@
+"""Responses to nuisance parameters in bins of observables, and how well estimates close there."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import chi2
+
+from steps.arrays import Array
+from steps.inference.morphing.responses import Response
+from steps.inference.morphing.variations import Nominal, Pairs, Variations
+
+# Events that scatter in a bin from which on its sum is about normal.
+_FILLED = 25
+# Relative error that rounding explains.
+_ROUNDING = 1e-9
+
+
+def in_bins(nominal: Nominal, response: Response, bins: Array, n_bins: int) -> Response:
+    """Return responses of bins: A and B of each process at each bin, ``(n_processes, n_bins, k)``.
+
+    A bin has exp u+- = sum w e^u+-(x) / sum w over the events of the process in it: what varied
+    events would sum to, without their scatter, which moved events have even in full bins. One bin
+    of all events has the exact change of the cross section. A bin without events of a process has
+    that one, too.
+
+    Args:
+        nominal: Events of the mixture.
+        response: Responses at these events.
+        bins: Bin of each event, ``(n,)``.
+        n_bins: Number of bins.
+    """
+    logs, found = response.logs(), []
+    for number, own in enumerate(logs):
+        weights = np.where(nominal.part.number == number, nominal.weights, 0.0)
+        varied = (weights[:, None, None] * np.exp(own)).reshape(len(weights), -1)
+        contents = np.bincount(bins, weights, n_bins)
+        each = np.stack([np.bincount(bins, column, n_bins) for column in varied.T], axis=-1)
+        filled = contents > 0
+        ratios = np.repeat(_total(weights, varied)[None], n_bins, axis=0)
+        ratios[filled] = each[filled] / contents[filled, None]
+        found.append(np.log(ratios).reshape(n_bins, *logs.shape[2:]))
+    up, down = np.moveaxis(np.array(found), -1, 0)
+    return Response((up - down) / 2, (up + down) / 2)
+
+
+def _total(weights: Array, varied: Array) -> Array:
+    """Return ratios of summed weights, ``(columns,)``; one of a process without any."""
+    total = weights.sum()
+    ratios: Array = varied.sum(axis=0) / total if total > 0 else np.ones(varied.shape[1])
+    return ratios
+
+
+@dataclass(frozen=True)
+class Closure:
+    """How well a response describes varied events in bins of an observable.
+
+    Attributes:
+        process: Name of the process.
+        nuisance: Name of the nuisance parameter.
+        sign: nu, +1 or -1.
+        observable: Number of the observable.
+        estimate: sum w e^u in each bin over sum w, ``(n_bins,)``.
+        exact: sum w' in each bin, likewise.
+        error: Standard error of their difference, of paired events.
+    """
+
+    process: str
+    nuisance: str
+    sign: int
+    observable: int
+    estimate: Array
+    exact: Array
+    error: Array
+
+    @property
+    def chi2(self) -> float:
+        """Sum of squared differences in units of their errors."""
+        known = self._scatters
+        pulls = (self.estimate - self.exact)[known] / self.error[known]
+        return float(pulls @ pulls)
+
+    @property
+    def _scatters(self) -> Array:
+        """Bins whose error is not that of rounding, ``(n_bins,)``."""
+        scatters: Array = self.error > _ROUNDING * self.exact
+        return scatters
+
+    @property
+    def deviation(self) -> float:
+        """Root of the mean squared difference of log responses, which statistics do not shrink."""
+        filled = (self.exact > 0) & (self.estimate > 0)
+        if not filled.any():
+            return 0.0
+        logs = np.log(self.estimate[filled] / self.exact[filled])
+        return float(np.sqrt(np.average(logs**2, weights=self.exact[filled])))
+
+    @property
+    def p_value(self) -> float:
+        """Chance of a larger sum; one where nothing scatters."""
+        filled = np.count_nonzero(self._scatters)
+        return float(chi2.sf(self.chi2, filled)) if filled else 1.0
+
+
+def closures(nominal: Nominal, variations: Variations, response: Response) -> list[Closure]:
+    """Compare responses with events at nu = +-1, in bins of equal probability of each observable.
+
+    Args:
+        nominal: Events; at best such as the networks have not seen.
+        variations: What they are at nu = +-1, with weights at the same point.
+        response: Responses at these events.
+    """
+    pairs, part = Pairs.of(nominal, variations), nominal.part
+    logs = response.logs()
+    found = []
+    for observable, column in enumerate(pairs.x.T):
+        for p, name in enumerate(part.names):
+            own = pairs.process == p
+            n_bins = _number(nominal.x[part.number == p])
+            inner = np.quantile(
+                column[: len(nominal.x)][part.number == p], np.arange(1, n_bins) / n_bins
+            )
+            bins = np.searchsorted(inner, column, side="right")
+            for k, nuisance in enumerate(variations.names):
+                for side, sign in enumerate((1, -1)):
+                    sums = _differences(
+                        _Case(pairs, own, bins, n_bins), logs[p, :, k, side], k, side
+                    )
+                    found.append(Closure(name, nuisance, sign, observable, *sums))
+    return found
+
+
+def _number(x: Array) -> int:
+    """Return a number of bins for so many events."""
+    return int(np.clip(len(x) // (4 * _FILLED), 1, 20))
+
+
+@dataclass(frozen=True)
+class _Case:
+    """Pairs of one process, and the bins of all observations."""
+
+    pairs: Pairs
+    own: Array
+    bins: Array
+    n_bins: int
+
+
+def _differences(case: _Case, logs: Array, k: int, side: int) -> tuple[Array, Array, Array]:
+    """Return estimates, exact contents and errors of their difference in bins, ``(n_bins,)``."""
+    pairs, rows = case.pairs, case.pairs.row[case.own]
+    weights = pairs.weights[case.own]
+    # Only nominal events, which come first, have an estimate.
+    here = np.where(weights > 0, rows[:, 0], 0)
+    estimate = weights * np.exp(logs[here])
+    varied = pairs.varied[case.own, k, side]
+    at, to = case.bins[here], case.bins[rows[:, pairs.version[k, side]]]
+    same = at == to
+    squares = np.bincount(at, np.where(same, (estimate - varied) ** 2, estimate**2), case.n_bins)
+    squares += np.bincount(to, np.where(same, 0, varied**2), case.n_bins)
+    total = max(weights.sum(), np.finfo(float).tiny)
+    sums = (np.bincount(at, estimate, case.n_bins), np.bincount(to, varied, case.n_bins))
+    return sums[0] / total, sums[1] / total, np.sqrt(squares) / total
