@@ -152,6 +152,13 @@ def read_processes(path: Path) -> tuple[Array, list[str]]:
     return background.astype(int), ["signal", "background"]
 
 
+def read_observable(path: Path, name: str) -> Array:
+    """Read the values of an observable ``(n,)`` of a file with events."""
+    with h5py.File(path) as file:
+        number = _strings(file["observables/names"]).index(name)
+        return np.asarray(file["samples/observations"][:, number], dtype=float)
+
+
 def _strings(dataset: h5py.Dataset) -> list[str]:
     return [value.decode() for value in dataset[()]]
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from steps.arrays import Array
 from steps.inference import (
+    clipping,
     covering,
     cross_fitted,
     evidence,
@@ -20,6 +21,7 @@ from steps.inference import (
     support,
     truncated,
 )
+from steps.inference.clipping import Cuts
 from steps.inference.cross_fitted import Sample
 from steps.inference.frames import NAMES, Frame
 from steps.inference.likelihood import Densities, Likelihood
@@ -91,6 +93,7 @@ class Wanted:
         information: Parameter point of the Fisher information ``(p,)``; none for None.
         reference: Parameter point that joint ratios are relative to, ``(p,)``.
         n_joint: Events that are compared with their joint ratios, at most.
+        clip: Cuts below which limits are told; none for None.
     """
 
     method: str
@@ -99,6 +102,7 @@ class Wanted:
     information: Array | None
     reference: Array
     n_joint: int
+    clip: Cuts | None = None
 
 
 def of_cross_fitted(evaluated: Evaluated, wanted: Wanted, random: Random) -> dict[str, Array]:
@@ -116,8 +120,8 @@ def of_cross_fitted(evaluated: Evaluated, wanted: Wanted, random: Random) -> dic
         ``thresholds/<name>/<level>`` and ``coverage/<name>``, see
         :func:`steps.inference.covering.toys`. Of all ``fisher/<method>`` and
         ``fisher_error/<method>``, and what :mod:`steps.inference.truncated`,
-        :func:`steps.inference.cross_fitted.compare` and :func:`steps.inference.cross_fitted.joint`
-        say.
+        :mod:`steps.inference.clipping`, :func:`steps.inference.cross_fitted.compare` and
+        :func:`steps.inference.cross_fitted.joint` say.
     """
     sample, target = evaluated.sample, evaluated.frame.target
     arrays: dict[str, Array] = {}
@@ -133,6 +137,10 @@ def of_cross_fitted(evaluated: Evaluated, wanted: Wanted, random: Random) -> dic
     # Linear terms are those of an expansion about zero, and bins count events.
     if True in target.rates and not target.theta_true.any():
         arrays |= truncated.to_arrays(sample, target.luminosity)
+    if wanted.clip is not None:
+        values = evaluated.x[:, evaluated.names.observables.index(wanted.clip.observable)]
+        scanned = clipping.of_networks(sample, values, evaluated.case)
+        arrays |= clipping.scan(scanned, wanted.clip)
     arrays |= cross_fitted.compare(sample, evaluated.x, target.region.tolist())
     if wanted.information is not None:
         matrices = cross_fitted.information(sample, wanted.information, target.luminosity)

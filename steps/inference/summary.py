@@ -182,6 +182,16 @@ def table(curve: Curve, parameters: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def profiled(curve: Curve, parameters: Sequence[str]) -> dict[str, Any]:
+    """Return the intervals of each parameter, the others profiled, by confidence level."""
+    return {
+        name: {
+            f"{each} % CL": _pieces(curve, "profiled", number, each) for each in intervals.LEVELS
+        }
+        for number, name in enumerate(parameters)
+    }
+
+
 def _told(tests: Mapping[str, Array]) -> dict[str, Any]:
     rows = {kind: np.round(row, _DIGITS).tolist() for kind, row in tests.items()}
     return {

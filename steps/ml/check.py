@@ -27,6 +27,7 @@ def main() -> None:
     spec = learning.read(args.input_file, parameters)
     learning.check_against(spec, theory.of_file(args.data_file))
     _check_form(spec, args.data_file)
+    _check_clip(spec, args.data_file)
     for warning in learning.warnings(spec):
         print(f"warning: {warning}", file=sys.stderr)
     with atomic(args.output_dir / "settings") as folder:
@@ -47,6 +48,19 @@ def _check_form(spec: learning.LearningInput, data_file: Path) -> None:
         Polynomial.of(exponents, np.array(spec.region)).check_form(weights)
     except FormError as error:
         raise InputError(f"{data_file}: {error}") from None
+
+
+def _check_clip(spec: learning.LearningInput, data_file: Path) -> None:
+    """Refuse a cut that no event is below."""
+    if not spec.clip:
+        return
+    name, cut = spec.clip["observable"], spec.clip["values"][0]
+    lowest = madminer_file.read_observable(data_file, name).min()
+    if not lowest < cut:
+        raise InputError(
+            f"{spec.path}: asymptotic_limits: clip: values: no event of {data_file} has {name} "
+            f"below {cut:g}; the lowest is {lowest:.4g}, raise it"
+        )
 
 
 if __name__ == "__main__":

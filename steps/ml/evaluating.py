@@ -14,6 +14,7 @@ from steps.arrays import Array
 from steps.events import madminer_file
 from steps.inference import evaluation, frames, judging, networks, quality, samples, summary
 from steps.inference.analysis import Analysis, Parts, log_likelihoods
+from steps.inference.clipping import Cuts
 from steps.inference.closure import from_arrays
 from steps.inference.cross_fitted import Sample
 from steps.inference.methods import METHODS, Kind, Method
@@ -91,10 +92,12 @@ def _evaluate(args: argparse.Namespace, record: tracking.Record) -> None:
     method = METHODS[about["method"]]
     _track_origin(record, settings, args.data_file, about)
     seeds.seed_globally(about["seed"], "evaluating")
-    task = _Task(settings, args.data_file, about, _frame(settings, args.reference_file))
+    known = results.read(args.reference_file) if args.reference_file else {}
+    task = _Task(settings, args.data_file, about, _frame(settings, known))
     arrays = task.expectation()
     if method.cross_fits(about["estimator"]):
-        arrays |= _cross_fitted(task, Ensemble.load(folder / method.name))
+        clip = _cuts(settings, args.reference_file, known)
+        arrays |= _cross_fitted(task, Ensemble.load(folder / method.name), clip)
     else:
         model = networks.load(folder / method.name, method, about["estimator"])
         arrays |= _network(task, model) | _quality(task, model)
@@ -120,7 +123,7 @@ def _read(task: _Task) -> list[str]:
     """Return which parts of the settings were read."""
     names = {field.name for field in fields(task.settings)} - {"thetas"}
     if not task.method.cross_fits(task.about["estimator"]):
-        names.remove("toys")
+        names -= {"toys", "clip"}
     return [*names, f"thetas/{task.method.name}"]
 
 
@@ -144,13 +147,28 @@ def _check_origin(settings: stages.Evaluating, data_file: Path, about: Mapping[s
         )
 
 
-def _frame(settings: stages.Evaluating, reference_file: Path | None) -> frames.Frame:
+def _frame(settings: stages.Evaluating, known: Mapping[str, Array]) -> frames.Frame:
     """Return the points that limits are set at: those of the reference, or all of the region."""
     target = Target.of({**vars(settings), "rates": settings.include_xsec})
-    if reference_file:
-        region = results.read(reference_file)["expectation/region"]
-        target = replace(target, region=region)
+    target = replace(target, region=known.get("expectation/region", target.region))
     return frames.Frame(target, settings.resolutions)
+
+
+def _cuts(
+    settings: stages.Evaluating, reference_file: Path | None, known: Mapping[str, Array]
+) -> Cuts | None:
+    """Return the cuts of a scan, and where the reference searched; None without a scan."""
+    if not settings.clip:
+        return None
+    cuts = Cuts.of(settings.clip, np.array(settings.region, dtype=float))
+    if not reference_file:
+        return cuts
+    if not cuts.are_those_of(known):
+        raise InputError(
+            f"{reference_file}: asymptotic_limits: clip: other cuts, or none; make it with the "
+            "same settings"
+        )
+    return replace(cuts, regions=known["clip/region"])
 
 
 def _network(task: _Task, model: Estimator) -> dict[str, Array]:
@@ -178,7 +196,7 @@ def _information(task: _Task, model_file: Path) -> dict[str, Array]:
     return {f"fisher/{task.method.name}": information.in_score(str(model_file))}
 
 
-def _cross_fitted(task: _Task, model: Ensemble) -> dict[str, Array]:
+def _cross_fitted(task: _Task, model: Ensemble, clip: Cuts | None) -> dict[str, Array]:
     """Evaluate cross-fitted networks."""
     settings, toys = task.settings, task.settings.toys
     events = samples.mixture(str(task.data_file), model.index)
@@ -199,6 +217,7 @@ def _cross_fitted(task: _Task, model: Ensemble) -> dict[str, Array]:
         information=_information_point(settings),
         reference=reference,
         n_joint=settings.n_samples_test,
+        clip=clip,
     )
     return evaluation.of_cross_fitted(evaluated, wanted, task.random)
 

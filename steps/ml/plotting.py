@@ -12,12 +12,13 @@ import numpy as np
 import yaml
 
 from steps.arrays import Array
-from steps.inference import summary
+from steps.inference import clipping, intervals, summary
 from steps.inference.closure import from_arrays
 from steps.inference.frames import NAMES
 from steps.inference.statistics import CONFIDENCE_LEVELS, level, p_values
 from steps.inference.summary import Curve
 from steps.plots import catalogue
+from steps.plots.clipping import Scan
 from steps.plots.figures import Coverage, Evolution, Grid, Panel, Result, Role, colors
 from steps.settings import arguments, learning, stages
 from steps.stage import command, provenance, results
@@ -54,6 +55,9 @@ def main() -> None:
         if not entry.curve.reliable:
             why = " | ".join(entry.curve.findings or ())
             print(f"warning: {entry.label} is not reliable: {why}", file=sys.stderr)
+    absent = (below for entry in entries for below in entry.clipped if below.curve is None)
+    for line in dict.fromkeys(line for below in absent for line in below.why):
+        print(f"warning: clipping: {line}", file=sys.stderr)
 
 
 Arrays = Mapping[str, Array]
@@ -82,8 +86,9 @@ def _by_method(settings: stages.Plotting, files: Sequence[Path], reference: Arra
 
 def _check_alike(file: Path, arrays: Arrays, reference: Arrays) -> None:
     """Refuse results of other expected data, or on another grid."""
-    for name in (name for name in reference if name.startswith("expectation/")):
-        found, wanted = np.asarray(arrays.get(name, ())), np.asarray(reference[name])
+    shared = {name for name in reference if name.startswith("expectation/")}
+    for name in sorted(shared | ({"clip/cuts"} & {*arrays})):
+        found, wanted = (np.asarray(of.get(name, ())) for of in (arrays, reference))
         # Sums over events may run in another order.
         if found.shape != wanted.shape or not np.allclose(found, wanted, rtol=1e-9, atol=0):
             raise InputError(
@@ -119,12 +124,14 @@ class _Entry:
         source: What it is of: ``rate``, ``histogram``, ``reference`` or a method.
         with_rate: Whether the number of events is part of it.
         curve: What it says.
+        clipped: What it says of the events below cuts.
     """
 
     label: str
     source: str
     with_rate: bool
     curve: Curve
+    clipped: Sequence[clipping.Below] = ()
 
     @property
     def role(self) -> Role:
@@ -135,7 +142,8 @@ class _Entry:
 def _entries(settings: stages.Plotting, reference: Arrays, runs: Runs) -> Iterator[_Entry]:
     """Yield the likelihoods that the input file asks for; the runs of a method are averaged."""
     if settings.plotting["rates"]:
-        yield _Entry("rate", "rate", True, Curve.read([reference], "rate", settings.resolutions))
+        curve = Curve.read([reference], "rate", settings.resolutions)
+        yield _Entry("rate", "rate", True, curve, clipping.read([reference], "rate"))
     histogram, full = (
         ", ".join(reference[f"{name}_vars"].astype(str)) for name in ("histogram", "reference")
     )
@@ -148,7 +156,8 @@ def _entries(settings: stages.Plotting, reference: Arrays, runs: Runs) -> Iterat
         for with_rate in sorted(set(settings.include_xsec), reverse=True):
             curve = Curve.read(items, prefix + NAMES[with_rate], settings.resolutions)
             shown = label if with_rate else f"{label} (kinematics)"
-            yield _Entry(shown, source, with_rate, curve)
+            clipped = clipping.read(items, prefix + NAMES[with_rate])
+            yield _Entry(shown, source, with_rate, curve, clipped)
 
 
 def _figures(
@@ -162,8 +171,45 @@ def _figures(
         closures={method: from_arrays(items) for method, items in runs.items()},
         options=settings.plotting,
         pairs=_shown_pairs(settings, reference, entries),
+        clipping=_shown_scans(settings, reference, entries),
     )
     return catalogue.draw(report)
+
+
+def _shown_scans(
+    settings: stages.Plotting, reference: Arrays, entries: Sequence[_Entry]
+) -> catalogue.Clipping | None:
+    """Return limits against a cut; None where there are none."""
+    name = clipping.observable(reference)
+    if name is None:
+        return None
+    color = colors(["reference", "rate", "histogram", *settings.methods])
+    scans = [
+        Scan(
+            label=entry.label,
+            with_rate=entry.with_rate,
+            color=color[entry.source],
+            cuts=np.array([below.cut for below in entry.clipped]),
+            reliable=np.array([not below.why for below in entry.clipped]),
+            pieces={_LABELS[each]: _pieces(entry, each) for each in intervals.LEVELS},
+        )
+        for entry in entries
+        if entry.clipped
+    ]
+    truth = dict(zip(_names(reference), reference["expectation/theta_true"], strict=True))
+    return catalogue.Clipping(name, truth, scans)
+
+
+def _pieces(entry: _Entry, level: str) -> Array:
+    """Return the pieces of the profiled intervals below all cuts, see :class:`Scan`."""
+    rows = [
+        [place, number, *vars(piece).values()]
+        for place, below in enumerate(entry.clipped)
+        if below.curve is not None
+        for number in range(below.curve.n_parameters)
+        for piece in summary.pieces(below.curve, "profiled", number, level)
+    ]
+    return np.array(rows, dtype=float).reshape(len(rows), -1)
 
 
 def _shown_pairs(
@@ -306,6 +352,7 @@ def _summary(reference: Arrays, runs: Runs, entries: Sequence[_Entry]) -> dict[s
             for method, items in runs.items()
             if (found := summary.terms(items, names))
         },
+        **_clipped(reference, entries),
         "closure": {
             method: {
                 name: _rounded([getattr(c, name) for c in comparisons])
@@ -327,6 +374,14 @@ def _summary(reference: Arrays, runs: Runs, entries: Sequence[_Entry]) -> dict[s
             if name.startswith("fisher/")
         },
     }
+
+
+def _clipped(reference: Arrays, entries: Sequence[_Entry]) -> dict[str, Any]:
+    """Return limits against a cut, if there are any."""
+    tables = {e.label: clipping.table(e.clipped, _names(reference)) for e in entries if e.clipped}
+    if not tables:
+        return {}
+    return {"clipping": {"observable": clipping.observable(reference), **tables}}
 
 
 def _error_of_fisher(items: Sequence[Arrays], name: str) -> Any:

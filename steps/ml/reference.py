@@ -8,7 +8,8 @@ import numpy as np
 
 from steps.arrays import Array
 from steps.events import madminer_file
-from steps.inference import histograms, samples
+from steps.inference import clipping, histograms, judging, samples
+from steps.inference.clipping import Cuts, Scanned
 from steps.inference.follow import effective_events, focus, reach
 from steps.inference.frames import NAMES, Frame
 from steps.inference.histograms import Histogram
@@ -62,6 +63,8 @@ def main() -> None:
     for done, (name, likelihoods) in enumerate(curves.items(), start=1):
         arrays |= frame.curve(name, likelihoods)
         report(done)
+    if settings.clip:
+        arrays |= _clipped(settings, setup, simulation, fold, names)
     if settings.fisher_information["bool"]:
         theta = np.array(settings.fisher_information["theta_true"], dtype=float)
         information = Information(str(args.data_file), theta, settings.luminosity)
@@ -108,6 +111,38 @@ def _curves(filled: Mapping[str, Histogram], target: Target) -> dict[str, list[D
             found = histograms.likelihoods(histogram, *options, with_rate=with_rate)
             curves[f"{name}/{NAMES[with_rate]}"] = found
     return curves
+
+
+def _clipped(
+    settings: stages.Reference,
+    setup: madminer_file.Setup,
+    simulation: Simulation,
+    fold: Array,
+    names: Mapping[str, Sequence[str]],
+) -> dict[str, Array]:
+    """Return limits against a cut, each where the likelihood below it lives."""
+    target = Target.of({**vars(settings), "rates": settings.include_xsec})
+    columns = {name: [setup.observables.index(o) for o in these] for name, these in names.items()}
+
+    def likelihoods(kept: Array) -> dict[str, list[Densities]]:
+        part = clipping.of_simulation(simulation, kept)
+        return _curves(
+            {name: Histogram.of(part, these, fold[kept]) for name, these in columns.items()},
+            target,
+        )
+
+    case = judging.Case(
+        Frame(target, settings.resolutions),
+        target.region,
+        simulation.weights,
+        judging.Names(list(setup.parameters), setup.observables, list(setup.benchmarks)),
+    )
+    cuts = Cuts.of(settings.clip, target.region)
+    values = simulation.x[:, setup.observables.index(cuts.observable)]
+    scanned = Scanned(case, values, simulation.multiplicity, likelihoods)
+    if settings.zoom:
+        cuts = clipping.follow(scanned, cuts, "reference/")
+    return clipping.scan(scanned, cuts)
 
 
 def _focus(histogram: Histogram, target: Target, far: float) -> Array:

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from steps.arrays import Array
-from steps.plots import figures
+from steps.plots import clipping, figures
+from steps.plots.clipping import Scan
 from steps.plots.figures import Comparison, Coverage, Evolution, Grid, Panel, Result
 
 Arrays = Mapping[str, Array]
@@ -34,6 +35,21 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Clipping:
+    """Limits against an upper cut.
+
+    Attributes:
+        observable: What is cut on.
+        truth: True value of each parameter, by name.
+        scans: Limits of each likelihood.
+    """
+
+    observable: str
+    truth: Mapping[str, float]
+    scans: Sequence[Scan]
+
+
+@dataclass(frozen=True)
 class Report:
     """All that plots are drawn from.
 
@@ -45,6 +61,7 @@ class Report:
         closures: By method its comparisons with histograms.
         options: Section ``plotting`` of the input file.
         pairs: Limits of each parameter and all pairs of more than three, by the name of a figure.
+        clipping: Limits against an upper cut; None where none was made.
     """
 
     limits: Limits | None
@@ -54,6 +71,7 @@ class Report:
     closures: Mapping[str, Sequence[Comparison]]
     options: Mapping[str, Any]
     pairs: Mapping[str, Mapping[tuple[int, int], Panel]] = field(default_factory=dict)
+    clipping: Clipping | None = None
 
 
 Figures = dict[str, Figure]
@@ -95,6 +113,13 @@ def _pairs(report: Report) -> Figures:
     return {name: figures.triangle(panels) for name, panels in report.pairs.items()}
 
 
+def _clipping(report: Report) -> Figures:
+    scan = report.clipping
+    if scan is None:
+        return {}
+    return {"clipping": clipping.clipping(scan.observable, scan.truth, scan.scans)}
+
+
 def _coverage(report: Report) -> Figures:
     if not report.coverages:
         return {}
@@ -128,6 +153,7 @@ PLOTS: tuple[tuple[str | None, Callable[[Report], Figures]], ...] = (
     ("correlations", _correlations),
     (None, _luminosity),
     (None, _pairs),
+    (None, _clipping),
     (None, _coverage),
     (None, _closures),
     (None, _losses),

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class LearningInput:
     resolutions: Sequence[int]
     theta_true: Sequence[float]
     zoom: bool
+    clip: Mapping[str, Any]
     include_xsec: Sequence[bool]
     histogram_vars: Sequence[str]
     reference_vars: Sequence[str]
@@ -94,6 +96,7 @@ def divide(spec: LearningInput, parameters: Parameters) -> list[stages.Settings]
     }
     judged: dict[str, Any] = {
         "resolutions": spec.resolutions,
+        "clip": spec.clip,
         "n_samples_train": spec.evaluating["n_samples_train"],
         "n_bags": spec.morphing["n_bags"],
         "fisher_information": spec.fisher_information,
@@ -194,6 +197,7 @@ def _structured(path: Path, content: Mapping[str, Any]) -> LearningInput:
         resolutions=limits["resolutions"],
         theta_true=[float(v) for v in limits["theta_true"]],
         zoom=limits["zoom"],
+        clip=_clip(path, limits),
         include_xsec=content["include_xsec"],
         histogram_vars=variables,
         reference_vars=content.get("reference_vars", []),
@@ -234,6 +238,21 @@ def _region(path: Path, limits: Mapping[str, Any]) -> list[tuple[float, float]]:
                 f"from {low} to {high}; widen the region"
             )
     return region
+
+
+def _clip(path: Path, limits: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the cuts of a scan; nothing for none."""
+    section: dict[str, Any] = limits.get("clip", {})
+    if not section:
+        return {}
+    values = [float(value) for value in section["values"]]
+    for before, value in pairwise(values):
+        if value <= before:
+            raise InputError(
+                f"{path}: asymptotic_limits: clip: values: {value:g} comes after {before:g}; "
+                "give cuts in ascending order"
+            )
+    return {**section, "values": values}
 
 
 def warnings(spec: LearningInput) -> list[str]:
@@ -294,6 +313,8 @@ def _check_names(spec: LearningInput, of: Theory) -> None:
     _same_number("asymptotic_limits: region", len(spec.region), of)
     _known_observables("histogram_vars", spec.histogram_vars, of)
     _known_observables("reference_vars", spec.reference_vars, of)
+    if spec.clip:
+        _known_observables("asymptotic_limits: clip: observable", [spec.clip["observable"]], of)
     for point in spec.toys["points"]:
         _same_number("toys: points", len(point), of)
     _known_observables("morphing: kinds", list(spec.morphing["kinds"]), of)

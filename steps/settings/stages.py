@@ -82,10 +82,14 @@ class Expectation(Settings):
 
 @dataclass(frozen=True)
 class Reference(Expectation):
-    """Of stage reference; ``n_samples_train`` events fill histograms, 0 for all."""
+    """Of stage reference; ``n_samples_train`` events fill histograms, 0 for all.
+
+    ``clip`` has the cuts of a scan, ``observable`` and ``values``; empty for none.
+    """
 
     resolutions: Sequence[int]
     zoom: bool
+    clip: Section
     histogram_vars: Sequence[str]
     reference_vars: Sequence[str]
     n_samples_train: int
@@ -120,9 +124,10 @@ class Training(Settings):
 
 @dataclass(frozen=True)
 class Evaluating(Expectation):
-    """Of stage evaluating."""
+    """Of stage evaluating; ``clip`` as that of stage reference."""
 
     resolutions: Sequence[int]
+    clip: Section
     thetas: Mapping[str, Mapping[str, Section]]
     test_split: float
     n_samples_train: int

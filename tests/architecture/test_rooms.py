@@ -86,7 +86,13 @@ def external(path: Path) -> set[str]:
     [
         ("madminer", {"steps.madminer.library"}),
         ("mlflow", {"steps.tracking.record", "scripts.sweep"}),
-        ("matplotlib", {"steps.plots.figures", "steps.plots.catalogue", "scripts.validate"}),
+        (
+            "matplotlib",
+            {
+                *("steps.plots.figures", "steps.plots.catalogue", "steps.plots.clipping"),
+                "scripts.validate",
+            },
+        ),
         ("fastjet", {"steps.physics.detector"}),
         ("pythia8mc", {"steps.physics.partons", "steps.physics.shower"}),
         ("vegas", {"steps.physics.generator"}),

@@ -295,3 +295,20 @@ def test_observables_that_the_file_does_not_have(checked):
     assert "reference_vars: no observable 'x7'; choose from x0, x1" in error
     error = checked(morphing={"kinds": {"x7": "plain"}})
     assert "morphing: kinds: no observable 'x7'" in error
+
+
+def test_a_cut_that_no_event_is_below(checked, other):
+    def change(file):
+        x = np.abs(file["samples/observations"][()])
+        x[:, 0] += 2 - x[:, 0].min()
+        exchange(file, "samples/observations", x)
+
+    path = other(change)
+    limits = {
+        "region": {f"theta_{k}": {"min": -1.0, "max": 1.0} for k in range(2)},
+        "resolutions": [7, 5],
+        "theta_true": [0.0, 0.0],
+        "clip": {"observable": "x0", "values": [2.0, 3.0]},
+    }
+    error = checked(data_file=path, asymptotic_limits=limits)
+    assert f"clip: values: no event of {path} has x0 below 2; the lowest is 2, raise it" in error

@@ -305,3 +305,71 @@ def test_a_reference_on_another_grid_is_refused(plot):
 def test_methods_without_results_are_refused(plot):
     with pytest.raises(SettingError, match="no results of sally"):
         plot(reference(2), evaluation(2), settings=of(2, methods=["alices", "sally"]))
+
+
+# ------------------------------------------------------------------ limits against a cut
+def clipped(n, *names, cuts=(500.0, 1000.0, np.inf)):
+    """Limits below each cut but the first, which has too few events."""
+    arrays = {
+        "clip/observable": np.array(b"m_jj"),
+        "clip/cuts": np.array(cuts),
+        "clip/n_expected": np.array([[10.0 * k, 0.1] for k in range(len(cuts))]),
+        "clip/effective": np.array([7.0, 900.0, 1000.0])[: len(cuts)],
+    }
+    for number in range(1, len(cuts)):
+        for name in names:
+            found = curve(n, name, 3.0 / number) | {f"findings/{name}": np.array([], "S1")}
+            arrays |= {f"clip/{number}/{key}": values for key, values in found.items()}
+    return arrays
+
+
+PARTS_CLIPPED = ("rate", *(f"{of}/{rate}" for of in ("histogram", "reference")
+                           for rate in ("with_rate", "kinematics")))  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [2, 4])
+def test_limits_against_a_cut_are_told_and_drawn(plot, capsys, n):
+    mine = evaluation(n) | clipped(n, "with_rate", "kinematics")
+    doubt = {"clip/1/findings/with_rate": np.array(["far; cut higher"], "S")}
+    table, names = plot(
+        reference(n) | clipped(n, *PARTS_CLIPPED), mine | doubt, mine, settings=of(n)
+    )
+    assert "clipping" in names
+    scan = table["clipping"]
+    assert scan["observable"] == "m_jj"
+    first, second, last = scan["ALICES"]
+    line = (
+        "no limits from 7 effective simulated events with m_jj below 500, fewer than 20; "
+        "raise the cut or simulate more events"
+    )
+    assert first == {
+        "below": 500.0,
+        "events_expected": {"value": 0.0, "error": 0.1},
+        "effective_simulated_events": 7,
+        "reliable": False,
+        "why": [line],
+    }
+    assert (second["reliable"], second["why"]) == (False, ["far; cut higher"])
+    assert (last["below"], last["reliable"]) == ("no cut", True)
+    (piece,) = last["intervals"]["cHB"]["95 % CL"]
+    assert piece["high"] == pytest.approx(1.96 * 1.5 * WIDTH)
+    assert capsys.readouterr().err.splitlines() == [f"warning: clipping: {line}"]
+
+
+def test_without_a_scan_nothing_of_it_is_told(plot):
+    table, names = plot(reference(2), evaluation(2))
+    assert "clipping" not in table
+    assert "clipping" not in names
+
+
+def test_methods_without_a_scan_are_left_out(plot):
+    table, names = plot(reference(2) | clipped(2, *PARTS_CLIPPED), evaluation(2))
+    assert "clipping" in names
+    assert not any("ALICES" in label for label in table["clipping"])
+
+
+@pytest.mark.parametrize("there", [clipped(2, *PARTS_CLIPPED), {}])
+def test_results_of_other_cuts_are_refused(plot, there):
+    mine = evaluation(2) | clipped(2, "with_rate", "kinematics", cuts=(500.0, 900.0, np.inf))
+    with pytest.raises(InputError, match="clip/cuts is not that of the reference file"):
+        plot(reference(2) | there, mine)

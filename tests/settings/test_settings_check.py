@@ -13,6 +13,7 @@ SMM = {"sampling_method": "benchmark", "sampling_arg": "smm"}
 TWO = {"sampling_method": "morphing_points", "sampling_arg": [[0.0, 0.0], [0.5, 0.0]]}
 BOTH = {"sampling_method": "benchmarks", "sampling_arg": ["sm", "w"]}
 FLAT = {"prior_shape": "flat", "prior_param_0": -1.5, "prior_param_1": 1.5}
+CLIP = {"observable": "m_jj", "values": [500, 1000]}
 INPUTS = Path(__file__).parents[2] / "inputs"
 
 
@@ -88,6 +89,7 @@ def test_card_that_pythia_does_not_know(files, tmp_path: Path) -> None:
         (lambda c: c["sally"].update(theta_0=SMM), "sally: theta_0: .*'smm'.*sm"),
         (lambda c: c["alice"]["theta_0"]["prior"].pop(), "alice: theta_0: prior: 1 .* has 2"),
         (lambda c: c.update(reference_vars=["pt_j9"]), "reference_vars: .*pt_j9.*pt_j1"),
+        (lambda c: c["asymptotic_limits"].update(clip=CLIP), "clip: observable: .*m_jj.*pt_j1"),
         (lambda c: c.update(morphing={"kinds": {"pt_j9": "plain"}}), "morphing: kinds: .*pt_j9"),
         (lambda c: c.update(estimator="quadratic"), "quadratic works for one parameter"),
         (lambda c: c["fisher_information"].update(theta_true=[0.0]), "theta_true: 1 .* has 2"),

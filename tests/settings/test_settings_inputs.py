@@ -174,6 +174,10 @@ def setter(*keys, value):
     return change
 
 
+def clip(**section):
+    return setter("asymptotic_limits", "clip", value=section)
+
+
 def remover(*keys):
     def change(content):
         for key in keys[:-1]:
@@ -272,6 +276,17 @@ MISTAKES = [
         ["theta_true", "20.5 of theta_1", "widen the region"],
     ),
     ("ml", setter("asymptotic_limits", "zoom", value="yes"), ["zoom", "True or False"]),
+    ("ml", clip(values=[500]), ["clip", "observable", "missing"]),
+    ("ml", clip(observable="a", values=[]), ["clip: values", "list of cuts"]),
+    ("ml", clip(observable=1, values=[500]), ["clip: observable", "name of an observable"]),
+    ("ml", clip(observable="a", values=[0, 500]), ["clip: values: 1: 0", "a positive number"]),
+    ("ml", clip(observable="a", values=["x"]), ["clip: values: 1", "a positive number"]),
+    (
+        "ml",
+        clip(observable="a", values=[500, 300, 700]),
+        ["clip: values: 300 comes after 500", "ascending"],
+    ),
+    ("ml", clip(observable="a", values=[500, 500]), ["clip: values: 500 comes after 500"]),
     ("ml", setter("histogram_vars", value=["a", "b", "c"]), ["histogram_vars", "one or two"]),
     ("ml", setter("reference_vars", value=["a", "b", "c"]), ["reference_vars", "one or two"]),
     ("ml", setter("morphing", value={"n_folds": 3}), ["morphing", "n_folds"]),

@@ -93,6 +93,9 @@ def test_a_change_reaches_the_stages_that_use_it(changed) -> None:
     def reference(content) -> None:
         content["reference_vars"] = ["pt_j1"]
 
+    def clip(content) -> None:
+        content["asymptotic_limits"]["clip"] = {"observable": "pt_j1", "values": [100, 300]}
+
     def bags(content) -> None:
         content["morphing"] = {"n_bags": 7}
 
@@ -101,6 +104,7 @@ def test_a_change_reaches_the_stages_that_use_it(changed) -> None:
 
     assert changed("ml", epochs) == {"training"}
     assert changed("ml", bags) == {"reference", "training", "evaluating"}
+    assert changed("ml", clip) == {"reference", "evaluating"}
     assert changed("ml", estimator) == {"sampling", "training"}
     # What is sampled is told where the likelihood lives, and what of.
     assert changed("ml", luminosity) == {"reference", "sampling", "evaluating"}
