@@ -1,6 +1,7 @@
 """The built-in generator: p p -> j j H by W fusion."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from steps.backends.plans import FanOut, Plan
 from steps.events import lhe, madminer_file
 from steps.events.expressions import ExpressionError
 from steps.events.madminer_file import Setup
-from steps.physics import amplitude, generator
+from steps.events.origin import SIGNAL
+from steps.physics import amplitude, generator, reweighting
 from steps.physics.partons import PartonDensities
 from steps.physics.phase_space import Cuts
 from steps.stage import command, seeds
@@ -128,6 +130,39 @@ class Backend:
         sample = lhe.Weights(weights, list(points), plan.benchmark)
         lhe.write(event_file, events.pdg_id, events.momenta, sample, head)
         return weights, grid.cross_section
+
+    def check_variations(self, systematics: Sequence[Mapping[str, Any]]) -> None:
+        """Check that scales vary which the process has."""
+        for entry in systematics:
+            if entry.get("scale") == "mur" and entry["processes"] == [SIGNAL]:
+                raise SettingError(
+                    f"systematics: {entry['name']}: the built-in process has no strong coupling at "
+                    "leading order, so mur changes nothing; choose muf, or remove the entry"
+                )
+
+    def log_responses(
+        self, event_file: Path, process: str, systematics: Sequence[Mapping[str, Any]]
+    ) -> Mapping[str, Array]:
+        """Compute them by ratios of parton densities; there is no strong coupling."""
+        pdf, scale = self._settings["pdf"], self._settings["scale"]
+        nominal = PartonDensities(pdf, scale)
+        pdg_id, energy = lhe.read_incoming(event_file)
+        x = energy / (0.5 * self._settings["energy"])
+
+        def ratio(varied: PartonDensities, to: PartonDensities) -> Array:
+            return reweighting.of_tables(varied, to, pdg_id, x)
+
+        logs = {}
+        for entry in systematics:
+            if entry["type"] == "pdf":
+                load = partial(PartonDensities.of_file, scale=scale)
+                logs[entry["name"]] = reweighting.of_sets(entry["value"], nominal, load, ratio)
+            else:
+                factors = [reweighting.scale_factors(entry["scale"], f)[0] for f in entry["value"]]
+                shifted = [PartonDensities(pdf, factor * scale) for factor in factors]
+                columns = [ratio(densities, nominal) for densities in shifted]
+                logs[entry["name"]] = np.stack(columns, axis=-1)
+        return logs
 
 
 def wilson_coefficients(card_values: Mapping[tuple[str, int], float]) -> dict[str, float]:

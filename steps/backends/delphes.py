@@ -1,7 +1,7 @@
 """Delphes as detector."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from steps.backends.cards import ReadCard
 from steps.events import delphes_file, hepmc
+from steps.events.objects import Scales, scaled
 from steps.events.particles import Particles
 from steps.programs import delphes
 from steps.programs.cards import Card
@@ -60,3 +61,14 @@ class Backend:
                 "check its card's MaxEvents and SkipEvents"
             )
         return objects
+
+    def reconstruct_scaled(
+        self,
+        particles: Particles,
+        rng: np.random.Generator,
+        folder: Path,
+        scales: Sequence[Scales],
+    ) -> Sequence[Mapping[str, Any]]:
+        """Scale what Delphes has found: objects below its thresholds stay lost."""
+        objects = self.reconstruct(particles, rng, folder)
+        return [scaled(objects, factors) for factors in scales]

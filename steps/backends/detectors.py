@@ -4,7 +4,7 @@ A detector is made of the section ``detector`` of an input file, complete. To ad
 module with a class like :class:`Detector` and name it in ``_MODULES``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from steps.backends.cards import ReadCard
+from steps.events.objects import Scales
 from steps.events.particles import Particles
 
 _MODULES = {"parametrised": "steps.backends.parametrised", "delphes": "steps.backends.delphes"}
@@ -45,6 +46,25 @@ class Detector(Protocol):
             By the names of MadMiner's observable definitions: jagged Momentum4D arrays ``j``,
             ``e``, ``mu`` and ``a``, each ordered by falling transverse momentum, and one
             Momentum4D per event for ``met``; fields px, py, pz, E in GeV.
+        """
+
+    def reconstruct_scaled(
+        self,
+        particles: Particles,
+        rng: np.random.Generator,
+        folder: Path,
+        scales: Sequence[Scales],
+    ) -> Sequence[Mapping[str, Any]]:
+        """Reconstruct the same events with other energy scales and the same random numbers.
+
+        Not called where there are no systematic uncertainties of the detector.
+
+        Args:
+            particles: Stable particles of ``n`` events.
+            rng: Source of random numbers.
+            folder: Existing folder for files of no lasting value.
+            scales: For each time factors on the energies of ``j`` and ``a``; none: nominal, which
+                is what :meth:`reconstruct` returns.
         """
 
 

@@ -13,6 +13,7 @@ from steps.arrays import Array
 from steps.backends.cards import ReadCard
 from steps.backends.plans import FanOut, Plan
 from steps.events.madminer_file import Setup
+from steps.events.origin import SIGNAL
 
 _MODULES = {"builtin": "steps.backends.builtin", "madgraph": "steps.backends.madgraph"}
 NAMES = tuple(_MODULES)
@@ -25,7 +26,7 @@ class Generator(Protocol):
         """Take the section ``generator``.
 
         Its ``backend`` alone is enough for :meth:`check_morphing`, what :attr:`event_settings`
-        keeps of it for :meth:`generate`.
+        keeps of it for :meth:`generate`, with the entries of ``systematics`` that matter to events.
         """
 
     @staticmethod
@@ -89,6 +90,42 @@ class Generator(Protocol):
             Weights ``(n, n_benchmarks)`` in pb, whose sums over the job's events are the cross
             sections, and the cross section in pb at the benchmark sampled at.
         """
+
+    def check_variations(self, systematics: Sequence[Mapping[str, Any]]) -> None:
+        """Check systematic uncertainties of scales and parton densities; none: not called.
+
+        Args:
+            systematics: Entries, complete; see :mod:`steps.settings.systematics`.
+        """
+
+    def log_responses(
+        self, event_file: Path, process: str, systematics: Sequence[Mapping[str, Any]]
+    ) -> Mapping[str, Array]:
+        """Return log responses of the weights of a job's events; none wanted: not called.
+
+        Args:
+            event_file: What :meth:`generate` wrote.
+            process: Name of the process.
+            systematics: Entries of scales and parton densities that affect it, complete.
+
+        Returns:
+            By the entry's name, log responses ``(n, m)`` to its variations: for scales one for each
+            factor; for parton densities one for each set, or each member but the central one.
+        """
+
+
+def processes(section: Mapping[str, Any]) -> list[str]:
+    """Return the names of all processes of a complete section ``generator``."""
+    named = [process["name"] for process in section.get("processes", ())]
+    own = [SIGNAL] if section["backend"] == "builtin" or not named else []
+    return [*own, *named]
+
+
+def check_variations(section: Mapping[str, Any], systematics: Sequence[Mapping[str, Any]]) -> None:
+    """Check systematic uncertainties against the generator that is to compute them."""
+    wanted = [entry for entry in systematics if entry["type"] in ("scale", "pdf")]
+    if wanted:
+        choose(section).check_variations(wanted)
 
 
 def complete(section: Mapping[str, Any], card: ReadCard) -> Mapping[str, Any]:

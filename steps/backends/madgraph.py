@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from steps.arrays import Array
 from steps.backends.cards import ReadCard
 from steps.backends.plans import FanOut, Plan
 from steps.events import lhe, madminer_file
 from steps.events.expressions import ExpressionError
 from steps.events.madminer_file import Setup
+from steps.physics.partons import find_set
+from steps.physics.reweighting import log_ratio, scale_factors
 from steps.programs import madgraph
 from steps.programs.cards import Card
 from steps.stage import command
@@ -148,7 +152,9 @@ class Backend:
                 found = self._find(Path(scratch), models=False)
                 shutil.unpack_archive(job_dir / "process.tar.gz", scratch)
                 folder = Path(scratch) / plan.process
-                made = madgraph.generate(found, folder, script, plan.n_events, plan.seed)
+                made = madgraph.generate(
+                    found, folder, script, plan.n_events, plan.seed, **self._run_card()
+                )
                 shutil.copyfile(made, event_file)
             weights, cross_section = lhe.read_weights(
                 event_file, list(setup.benchmarks), plan.benchmark
@@ -157,6 +163,73 @@ class Backend:
             raise SettingError(f"generator: {plan.process}: {error}") from None
         branching_ratio = process["branching_ratio"]
         return branching_ratio * weights, branching_ratio * cross_section
+
+    def _run_card(self) -> dict[str, str]:
+        """Return the settings of the run card that let MadGraph compute variations."""
+        systematics = self._settings.get("systematics", ())
+        wanted = [entry for entry in systematics if entry["type"] in ("scale", "pdf")]
+        if not wanted:
+            return {}
+        factors = {"mur": {1.0}, "muf": {1.0}}
+        sets = []
+        for entry in wanted:
+            if entry["type"] == "pdf":
+                sets += [find_set(name) for name in entry["value"]]
+                continue
+            for name in ("mur", "muf") if entry["scale"] == "mu" else (entry["scale"],):
+                factors[name] |= set(entry["value"])
+        listed = [Path(s.name).name + ("" if s.error_type else "@0") for s in sets] or ["central"]
+        arguments = [
+            f"--{name}={','.join(f'{f:g}' for f in sorted(of))}" for name, of in factors.items()
+        ]
+        arguments += ["--dyn=-1", f"--pdf={','.join(listed)}"]
+        return {
+            "use_syst": "True",
+            "systematics_program": "systematics",
+            "systematics_arguments": f"[{', '.join(repr(a) for a in arguments)}]",
+        }
+
+    def check_variations(self, systematics: Sequence[Mapping[str, Any]]) -> None:
+        """Check that MadGraph's weights can be told by their numbers."""
+        for entry in systematics:
+            for name in entry["value"] if entry["type"] == "pdf" else ():
+                if not find_set(name).number:
+                    raise SettingError(
+                        f"systematics: {entry['name']}: value: '{name}' has no number of LHAPDF; "
+                        "set LHAPDF_DATA_PATH to where its folder is"
+                    )
+
+    def log_responses(
+        self, event_file: Path, process: str, systematics: Sequence[Mapping[str, Any]]
+    ) -> Mapping[str, Array]:
+        """Read MadGraph's weights."""
+        try:
+            return {
+                entry["name"]: _log_responses(event_file, entry, _variations(entry))
+                for entry in systematics
+            }
+        except lhe.WeightsError as error:
+            raise SettingError(f"systematics: {error}") from None
+
+
+def _variations(entry: Mapping[str, Any]) -> list[lhe.Variation]:
+    """Return the variations of an entry, of a set with errors the central member first."""
+    if entry["type"] == "scale":
+        return [lhe.Variation(*scale_factors(entry["scale"], f)) for f in entry["value"]]
+    sets = [find_set(name) for name in entry["value"]]
+    if not sets[0].error_type:
+        return [lhe.Variation(pdf=found.number) for found in sets]
+    return [lhe.Variation(pdf=sets[0].number + k) for k in range(len(sets[0].files))]
+
+
+def _log_responses(
+    event_file: Path, entry: Mapping[str, Any], variations: Sequence[lhe.Variation]
+) -> Array:
+    ratios = lhe.read_variations(event_file, variations)
+    if len(variations) == entry["columns"]:
+        return log_ratio(ratios, np.ones_like(ratios))
+    sigmas = find_set(entry["value"][0]).sigmas
+    return log_ratio(ratios[:, 1:], ratios[:, :1]) / sigmas
 
 
 def _check_processes(processes: Sequence[Mapping[str, Any]]) -> None:

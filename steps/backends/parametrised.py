@@ -1,12 +1,13 @@
 """The parametrised detector."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from steps.backends.cards import ReadCard
+from steps.events.objects import Scales
 from steps.events.particles import Particles
 from steps.physics import detector
 
@@ -30,3 +31,13 @@ class Backend:
     ) -> Mapping[str, Any]:
         """Reconstruct events; see :func:`steps.physics.detector.reconstruct`."""
         return detector.reconstruct(particles, rng)
+
+    def reconstruct_scaled(
+        self,
+        particles: Particles,
+        rng: np.random.Generator,
+        folder: Path,
+        scales: Sequence[Scales],
+    ) -> Sequence[Mapping[str, Any]]:
+        """Reconstruct; see :func:`steps.physics.detector.reconstruct_scaled`."""
+        return detector.reconstruct_scaled(particles, rng, scales)

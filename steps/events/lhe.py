@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import numpy as np
 import pylhe
@@ -146,6 +146,84 @@ def read_weights(path: Path, names: Sequence[str], sampled: str) -> tuple[Array,
         raise WeightsError("there are no events, or weights that are no numbers")
     # Event weights are in pb, or picobarns times events, as the run card's event_norm has it.
     return weights * (cross_section / sum(own)), cross_section
+
+
+class Variation(NamedTuple):
+    """A version of the weights that MadGraph's module ``systematics`` computes.
+
+    Attributes:
+        muf: Factor on the factorisation scale.
+        mur: Factor on the renormalisation scale.
+        pdf: LHAPDF's number of the parton densities; 0: those of the events.
+    """
+
+    muf: float = 1.0
+    mur: float = 1.0
+    pdf: int = 0
+
+
+def read_variations(path: Path, wanted: Sequence[Variation]) -> Array:
+    """Read the weights of variations, which MadGraph's header describes as MUF, MUR and PDF.
+
+    Args:
+        path: Event file.
+        wanted: The variations.
+
+    Returns:
+        Weights over those of the events themselves, ``(n, len(wanted))``.
+
+    Raises:
+        WeightsError: The file does not have a variation.
+    """
+    file = pylhe.LHEFile.fromfile(str(path))
+    initrwgt = getattr(file.header, "initrwgt", None)
+    described = [_described(weight) for weight in initrwgt.iter_weights()] if initrwgt else []
+    own = int(file.init.initInfo.PDFsetA)
+    names = [_named(described, variation, own) for variation in wanted]
+    rows: list[list[float]] = []
+    for event in file.events:
+        nominal = event.eventinfo.weight
+        if any(name not in event.weights for name in names if name):
+            raise WeightsError(f"no weights of variations in event {len(rows) + 1}")
+        rows.append([event.weights[name] / nominal if name else 1.0 for name in names])
+    return np.array(rows, dtype=float).reshape(len(rows), len(wanted))
+
+
+def _described(weight: pylhe.LHEInitRWGTWeight) -> tuple[str, Variation] | None:
+    given = {key.upper(): value for key, value in weight.extra_attributes.items()}
+    dynamic = given.get("DYN_SCALE", given.get("DYNSCALE", "-1"))
+    if not {"MUF", "MUR", "PDF"} <= set(given) or int(dynamic) != -1:
+        return None
+    return weight.id, Variation(float(given["MUF"]), float(given["MUR"]), int(given["PDF"]))
+
+
+def _named(described: Sequence[tuple[str, Variation] | None], wanted: Variation, own: int) -> str:
+    """Return the name of a variation's weight; empty for the events' own."""
+    for name, found in filter(None, described):
+        if np.allclose(found[:2], wanted[:2]) and wanted.pdf in (0, found.pdf):
+            return name
+    if wanted in (Variation(), Variation(pdf=own)):
+        return ""
+    what = f"MUF={wanted.muf:g}, MUR={wanted.mur:g}" + (f", PDF={wanted.pdf}" * bool(wanted.pdf))
+    raise WeightsError(
+        f"MadGraph computed no weights with {what}; its module systematics needs LHAPDF with its "
+        "Python interface; see its log"
+    )
+
+
+def read_incoming(path: Path) -> tuple[Array, Array]:
+    """Read the incoming partons of all events.
+
+    Returns:
+        PDG codes and energies in GeV, both ``(n, 2)``.
+    """
+    codes: list[list[int]] = []
+    energies: list[list[float]] = []
+    for event in pylhe.LHEFile.fromfile(str(path)).events:
+        incoming = [particle for particle in event.particles if particle.status == -1]
+        codes.append([int(particle.id) for particle in incoming])
+        energies.append([particle.e for particle in incoming])
+    return np.array(codes).reshape(-1, 2), np.array(energies).reshape(-1, 2)
 
 
 def _mass(momenta: Array) -> Array:

@@ -6,20 +6,22 @@ Written and read directly, so that stages that only pass events on need not impo
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
 from steps.arrays import Array
 from steps.events import expressions
-from steps.events.origin import Origin
+from steps.events.origin import SIGNAL, Origin
 
 # Name of the set-up of a job, beside its plan and beside its events.
 JOB_SETUP = "setup.h5"
 _NO_TRANSFORM = ("", "_", "None")
 _STRING = "S256"
+_SIDES = ("up", "down")
 
 
 @dataclass(frozen=True)
@@ -130,28 +132,6 @@ def read_weights(path: Path) -> tuple[Array, Array]:
     return exponents, weights
 
 
-def read_processes(path: Path) -> tuple[Array, list[str]]:
-    """Read which process each event is of.
-
-    Returns:
-        Numbers of the processes ``(n,)``, and their names. Of a file that does not tell, events
-        drawn at no benchmark are of one background.
-
-    Raises:
-        OSError: The file cannot be read.
-        KeyError: It has no events.
-    """
-    with h5py.File(path) as file:
-        samples = file["samples"]
-        if "processes" in samples:
-            names = json.loads(samples["processes"].attrs["names"])
-            return np.asarray(samples["processes"][()], dtype=int), list(names)
-        if "sampling_benchmarks" not in samples:
-            return np.zeros(len(samples["weights"]), dtype=int), ["signal"]
-        background = np.asarray(samples["sampling_benchmarks"][()]) < 0
-    return background.astype(int), ["signal", "background"]
-
-
 def read_observable(path: Path, name: str) -> Array:
     """Read the values of an observable ``(n,)`` of a file with events."""
     with h5py.File(path) as file:
@@ -164,6 +144,36 @@ def _strings(dataset: h5py.Dataset) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Selected:
+    """Events that pass the cuts.
+
+    Attributes:
+        observations: Values of the observables, ``(n, n_observables)``.
+        weights: Weights ``(n, n_benchmarks)`` in pb.
+        events: Number of each event among those generated, ``(n,)``; it is that of the same event
+            with other scales of the detector.
+    """
+
+    observations: Array
+    weights: Array
+    events: Array
+
+
+@dataclass(frozen=True)
+class Shifted(Selected):
+    """Events of a combined file that pass with a scale of the detector shifted.
+
+    Attributes:
+        processes: Number of each event's process among the file's, ``(n,)``.
+    """
+
+    processes: Array
+
+
+_S = TypeVar("_S", bound=Selected)
+
+
+@dataclass(frozen=True)
 class Sample:
     """Events of one benchmark and job.
 
@@ -173,12 +183,20 @@ class Sample:
             of all events that the job drew sum to the cross sections.
         origin: Where the events were drawn.
         cut_flow: For each requirement in turn, events that passed it and all before it.
+        events: Numbers of the events among all that the job drew, before cuts, ``(n,)``.
+        log_responses: By the name of a systematic uncertainty, log responses of the weights
+            ``(n, m)``; see :mod:`steps.events.responses`.
+        shifted: By the name of a systematic uncertainty of the detector, the events that pass with
+            its scale shifted up and down.
     """
 
     observations: Array
     weights: Array
     origin: Origin
     cut_flow: Mapping[str, int]
+    events: Array
+    log_responses: Mapping[str, Array] = field(default_factory=dict)
+    shifted: Mapping[str, tuple[Selected, Selected]] = field(default_factory=dict)
 
 
 def write_setup(path: Path, setup_file: Path, observables: Mapping[str, str]) -> None:
@@ -215,6 +233,14 @@ def write_sample(
         attributes = file["samples"].attrs
         attributes.update(asdict(sample.origin))
         attributes["cut_flow"] = json.dumps(dict(sample.cut_flow))
+        file["samples/events"] = sample.events
+        for name, logs in sample.log_responses.items():
+            file[f"log_responses/{name}"] = logs
+        for name, sides in sample.shifted.items():
+            for side, selected in zip(_SIDES, sides, strict=True):
+                for column in fields(Selected):
+                    group = f"shifted/{name}/{side}/{column.name}"
+                    file[group] = getattr(selected, column.name)
 
 
 def read_sample(path: Path) -> Sample:
@@ -231,7 +257,24 @@ def read_sample(path: Path) -> Sample:
                 int(samples.attrs["n_events"]),
             ),
             json.loads(samples.attrs["cut_flow"]),
+            samples["events"][()],
+            log_responses={name: d[()] for name, d in file.get("log_responses", {}).items()},
+            shifted={name: _sides(group, Selected) for name, group in _shifts(file).items()},
         )
+
+
+def _columns(group: h5py.Group, kind: type) -> dict[str, Array]:
+    return {column.name: group[column.name][()] for column in fields(kind)}
+
+
+def _sides(group: h5py.Group, kind: type[_S]) -> tuple[_S, _S]:
+    up, down = (kind(**_columns(group[side], kind)) for side in _SIDES)
+    return up, down
+
+
+def _shifts(file: h5py.File) -> Mapping[str, h5py.Group]:
+    found: Mapping[str, h5py.Group] = file.get("shifted", {})
+    return found
 
 
 def replace_events(path: Path, observations: Array, weights: Array, sampled: Array) -> None:
@@ -253,3 +296,196 @@ def replace_events(path: Path, observations: Array, weights: Array, sampled: Arr
         signal = np.bincount(sampled[sampled >= 0], minlength=weights.shape[1])
         file["sample_summary/signal_events"] = signal
         file["sample_summary/background_events"] = int(np.sum(sampled < 0))
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Which process each event of a file belongs to, and which generated event it is.
+
+    Attributes:
+        names: Names of the processes.
+        index: Number of each event's process among these, ``(n,)``.
+        events: Number of the generated event, the same for all versions of one, ``(n,)``.
+    """
+
+    names: Sequence[str]
+    index: Array
+    events: Array
+
+
+def write_processes(path: Path, processes: Processes) -> None:
+    """Add to a file, after its events, which processes these belong to. MadMiner ignores it."""
+    with h5py.File(path, "a") as file:
+        file["samples/processes"] = processes.index
+        file["samples/processes"].attrs["names"] = json.dumps(list(processes.names))
+        file["samples/events"] = processes.events
+
+
+def read_processes(path: Path) -> Processes:
+    """Read which processes the events of any MadMiner file belong to.
+
+    Where the file does not say, events drawn at a benchmark are the signal's, others those of one
+    background, and all are events of their own.
+
+    Raises:
+        OSError: The file cannot be read.
+        KeyError: It has no events.
+    """
+    with h5py.File(path) as file:
+        samples = file["samples"]
+        if "processes" in samples:
+            found = samples["processes"]
+            names = json.loads(found.attrs["names"])
+            return Processes(names, found[()], samples["events"][()])
+        n = len(samples["observations"])
+        # MadMiner leaves the benchmarks empty where it does not know them.
+        sampled = samples["sampling_benchmarks"][()] if "sampling_benchmarks" in samples else []
+        background = np.zeros(n, dtype=int)
+        background[: len(sampled)] = np.asarray(sampled) < 0
+    names = [SIGNAL, "background"] if background.any() else [SIGNAL]
+    return Processes(names, background, np.arange(n))
+
+
+def write_systematics(path: Path, systematics: Sequence[Mapping[str, Any]], logs: Array) -> None:
+    """Add nuisance parameters as MadMiner has them: benchmarks and weights beyond the others.
+
+    The reference is the first benchmark. MadMiner's own group ``systematics`` is left out, which
+    knows fewer types; ours is an attribute of the file.
+
+    Args:
+        path: File with events.
+        systematics: For each of k nuisance parameters ``name``, ``type``, ``systematic`` (the name
+            of the entry it belongs to), ``processes``, ``form`` and more.
+        logs: Log responses of the events' weights at nu = +1 and -1, ``(n, k, 2)``.
+    """
+    names, positive, negative, columns = [], [], [], []
+    with h5py.File(path, "a") as file:
+        weights = file["samples/weights"][()]
+        for k, entry in enumerate(systematics):
+            if entry["form"] == "shifted":
+                continue
+            sides = _SIDES if entry["form"] == "pairs" else _SIDES[:1]
+            made = [f"nu_{entry['name']}_{side}" for side in sides]
+            names.append((entry["name"], entry["systematic"]))
+            positive.append(made[0])
+            negative.append(made[1] if len(made) > 1 else _NOTHING)
+            for side, name in enumerate(made):
+                columns.append((name, weights[:, 0] * np.exp(logs[:, k, side])))
+        file.attrs["systematics"] = json.dumps([dict(entry) for entry in systematics])
+        if not names:
+            return
+        _replace(file, "samples/weights", np.column_stack([weights, *(w for _, w in columns)]))
+        _add_benchmarks(file["benchmarks"], [name for name, _ in columns])
+        made_of = {
+            "names": [name for name, _ in names],
+            "systematics": [systematic for _, systematic in names],
+            "benchmark_positive": positive,
+            "benchmark_negative": negative,
+        }
+        for key, texts in made_of.items():
+            file[f"nuisance_parameters/{key}"] = _encoded(texts)
+
+
+# MadMiner's word where there is no benchmark.
+_NOTHING = "None"
+
+
+def _add_benchmarks(group: h5py.Group, names: Sequence[str]) -> None:
+    """Add benchmarks of nuisance parameters at the point of the reference, the first benchmark."""
+    values, n = group["values"][()], len(names)
+    known = len(values)
+    _replace(group, "names", _encoded([*_strings(group["names"]), *names]))
+    _replace(group, "values", np.concatenate([values, np.repeat(values[:1], n, axis=0)]))
+    _replace(group, "is_nuisance", np.repeat([0, 1], [known, n]))
+    _replace(group, "is_reference", np.repeat([1, 0], [1, known + n - 1]))
+
+
+def _replace(group: h5py.Group, name: str, values: Array) -> None:
+    if name in group:
+        del group[name]
+    group[name] = values
+
+
+def _encoded(texts: Sequence[str]) -> Array:
+    return np.array([text.encode() for text in texts], dtype=_STRING)
+
+
+def write_shifted(path: Path, name: str, up: Shifted, down: Shifted) -> None:
+    """Add the events that pass with a scale of the detector shifted up and down."""
+    with h5py.File(path, "a") as file:
+        for side, shifted in zip(_SIDES, (up, down), strict=True):
+            for column in fields(Shifted):
+                file[f"shifted/{name}/{side}/{column.name}"] = getattr(shifted, column.name)
+
+
+def read_systematics(path: Path) -> list[dict[str, Any]]:
+    """Return what the nuisance parameters of a file are.
+
+    Returns:
+        For each its ``name`` and the ``systematic`` that it belongs to; of files of this workflow
+        also ``type``, ``processes`` (names), ``form`` and more. Empty where there are none.
+    """
+    with h5py.File(path) as file:
+        if "systematics" in file.attrs:
+            found: list[dict[str, Any]] = json.loads(file.attrs["systematics"])
+            return found
+        names, systematics = _nuisance(file, "names"), _nuisance(file, "systematics")
+    pairs = zip(names, systematics, strict=True)
+    return [{"name": name, "systematic": systematic} for name, systematic in pairs]
+
+
+def read_responses(path: Path) -> Array:
+    """Return the responses of all weights to the nuisance parameters.
+
+    Returns:
+        r at nu = +1 and -1 of each event and parameter of :func:`read_systematics`, ``(n, k, 2)``;
+        1 where there is none, as for shifts of the detector. Of parameters with a positive
+        benchmark alone, r at -1 is 1 / r at +1.
+    """
+    parameters = [entry["name"] for entry in read_systematics(path)]
+    with h5py.File(path) as file:
+        weights = file["samples/weights"][()]
+        names = _strings(file["benchmarks/names"])
+        known = _nuisance(file, "names")
+        responses = np.ones((len(weights), len(parameters), 2))
+        if not known:
+            return responses
+        reference = weights[:, int(np.argmax(file["benchmarks/is_reference"][()]))]
+        sides = [_nuisance(file, f"benchmark_{side}") for side in ("positive", "negative")]
+    for k, of in enumerate(zip(*sides, strict=True)):
+        given = [
+            None if name == _NOTHING else _ratio(weights[:, names.index(name)], reference)
+            for name in of
+        ]
+        for side, response in enumerate(given):
+            other = given[1 - side]
+            if response is None and other is not None:
+                response = 1 / other
+            if response is not None:
+                responses[:, parameters.index(known[k]), side] = response
+    return responses
+
+
+def _ratio(weights: Array, reference: Array) -> Array:
+    one = np.ones_like(weights)
+    ratio: Array = np.divide(weights, reference, out=one, where=(reference != 0) & (weights != 0))
+    return ratio
+
+
+def _nuisance(file: h5py.File, key: str) -> list[str]:
+    name = f"nuisance_parameters/{key}"
+    return _strings(file[name]) if name in file else []
+
+
+def read_shifted(path: Path, name: str) -> tuple[Shifted, Shifted]:
+    """Return the events that pass with a scale of the detector shifted up and down.
+
+    Args:
+        path: Combined file.
+        name: Name of the systematic.
+
+    Raises:
+        KeyError: The file has no such events.
+    """
+    with h5py.File(path) as file:
+        return _sides(file[f"shifted/{name}"], Shifted)

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+# Name of the process of a generator that has only one.
+SIGNAL = "signal"
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -19,6 +22,16 @@ class Origin:
     benchmark: str
     cross_section: float
     n_events: int
+
+    @property
+    def name(self) -> str:
+        """Name of the process in the data file."""
+        return self.process or SIGNAL
+
+    @property
+    def is_background(self) -> bool:
+        """Whether the events do not depend on the parameters."""
+        return not self.benchmark
 
     @property
     def label(self) -> str:

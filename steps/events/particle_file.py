@@ -1,6 +1,7 @@
 """Events after the shower: stable particles and benchmark weights as compressed columns."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import h5py
@@ -18,16 +19,21 @@ class Sample:
         particles: Stable particles of ``n`` events.
         weights: Weights ``(n, n_benchmarks)`` in pb; those of all events that the job drew sum to
             the cross sections.
+        events: Numbers of the events among all that the job drew, ``(n,)``.
         origin: Where the events were drawn.
         job: Number of the job of this benchmark, from zero.
         seed: Seed of the job, for the stages that follow.
+        log_responses: By the name of a systematic uncertainty, log responses of the weights
+            ``(n, m)``; see :mod:`steps.events.responses`.
     """
 
     particles: Particles
     weights: Array
+    events: Array
     origin: Origin
     job: int
     seed: int
+    log_responses: Mapping[str, Array] = field(default_factory=dict)
 
 
 _COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
@@ -38,7 +44,10 @@ def write(path: Path, sample: Sample) -> None:
     with h5py.File(path, "w") as file:
         for name, column in vars(sample.particles).items():
             file.create_dataset(f"particles/{name}", data=column, **_COMPRESSION)
-        file.create_dataset("weights", data=sample.weights, **_COMPRESSION)
+        for name in ("weights", "events"):
+            file.create_dataset(name, data=getattr(sample, name), **_COMPRESSION)
+        for name, logs in sample.log_responses.items():
+            file.create_dataset(f"log_responses/{name}", data=logs, **_COMPRESSION)
         file.attrs.update(asdict(sample.origin))
         file.attrs["job"] = sample.job
         file.attrs["seed"] = sample.seed
@@ -51,6 +60,7 @@ def read(path: Path) -> Sample:
         return Sample(
             Particles(**columns),
             file["weights"][()],
+            file["events"][()],
             Origin(
                 str(file.attrs["process"]),
                 str(file.attrs["benchmark"]),
@@ -59,4 +69,5 @@ def read(path: Path) -> Sample:
             ),
             int(file.attrs["job"]),
             int(file.attrs["seed"]),
+            {name: logs[()] for name, logs in file.get("log_responses", {}).items()},
         )

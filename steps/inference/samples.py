@@ -10,6 +10,7 @@ import numpy as np
 from steps.arrays import Array
 from steps.events import madminer_file
 from steps.inference.methods import Kind, Method
+from steps.inference.morphing.variations import Shifted, Variations
 from steps.madminer.events import Events, Sampler
 
 
@@ -145,7 +146,8 @@ def mixture(data_file: str, index: Array | None = None) -> dict[str, Array]:
         ``index`` in the file ``(n,)``, ``x`` ``(n, n_observables)``, ``weights`` ``(n, b)`` in pb,
         summing to the cross sections; ``benchmarks`` ``(b, p)``, ``exponents`` ``(c, p)``. Of
         several processes also ``processes`` ``(n,)``, numbers of ``process_names``: those that have
-        any of these events.
+        any of these events; with systematic uncertainties also those of
+        :meth:`steps.inference.morphing.variations.Variations.to_arrays`.
     """
     events = Events(data_file)
     x, weights = events.mixture()
@@ -156,16 +158,39 @@ def mixture(data_file: str, index: Array | None = None) -> dict[str, Array]:
         "weights": weights[index] * (len(x) / len(index)),
         "benchmarks": events.benchmarks,
         "exponents": events.exponents,
-        **_processes(data_file, index),
+        **_origins(Path(data_file), index),
     }
 
 
-def _processes(data_file: str, index: Array) -> dict[str, Array]:
-    numbers, names = madminer_file.read_processes(Path(data_file))
-    present, numbers = np.unique(numbers[index], return_inverse=True)
-    if len(present) == 1:
-        return {}
-    return {"processes": numbers, "process_names": np.array(names)[present]}
+def _origins(data_file: Path, index: Array) -> dict[str, Array]:
+    """Return which processes events are of, and what they are with systematic uncertainties."""
+    processes = madminer_file.read_processes(data_file)
+    present, numbers = np.unique(processes.index[index], return_inverse=True)
+    known = np.full(len(processes.names), -1)
+    known[present] = np.arange(len(present))
+    found = {}
+    if len(present) > 1:
+        found = {"processes": numbers, "process_names": np.array(processes.names)[present]}
+    described = madminer_file.read_systematics(data_file)
+    if not described:
+        return found
+    shifted = {}
+    for k, entry in enumerate(described):
+        if entry.get("form") == "shifted":
+            up, down = madminer_file.read_shifted(data_file, entry["systematic"])
+            shifted[k] = (_shifted(up, known), _shifted(down, known))
+    names = [entry["name"] for entry in described]
+    responses = madminer_file.read_responses(data_file)
+    variations = Variations(names, responses, processes.events, shifted)
+    return found | variations.of_rows(index).to_arrays()
+
+
+def _shifted(of: madminer_file.Shifted, known: Array) -> Shifted:
+    """Return shifted events of the processes that have a number, -1 for none."""
+    rows = known[of.processes] >= 0
+    return Shifted(
+        of.observations[rows], of.weights[rows], known[of.processes][rows], of.events[rows]
+    )
 
 
 def some(n: int, n_most: int, rng: np.random.Generator) -> Array:

@@ -4,7 +4,10 @@ MadMiner 0.9.6 is its last release.  Two of its parts fail with NumPy 2: histogr
 ``numpy.histogramdd`` with the argument ``normed``, gone since NumPy 1.24, and the Delphes reader
 needs uproot3.  The first is mended here; the second is replaced by our own reading of detector
 files.  Besides, training restores the best network, not the last, and gets batches faster; and
-the Fisher information takes benchmarks that are not part of the morphing basis.
+the Fisher information takes benchmarks that are not part of the morphing basis.  Systematic
+uncertainties of all types survive their file and have names by default, and files with nuisance
+parameters open without them.  Its reader of event files finds no weights of parton densities, and
+its limits refuse nuisance parameters: both stay so, ours read such files and make limits.
 """
 
 import copy
@@ -24,7 +27,8 @@ with warnings.catch_warnings():
     # Of distutils in a library that MadMiner's unused ROOT reader imports.
     warnings.simplefilter("ignore", DeprecationWarning)
     from madminer import MadMiner
-    from madminer.analysis import DataAnalyzer
+    from madminer.analysis import DataAnalyzer, dataanalyzer
+    from madminer.core import madminer as setups
     from madminer.fisherinformation import FisherInformation as _FisherInformation
     from madminer.ml import (
         LikelihoodEstimator,
@@ -32,8 +36,10 @@ with warnings.catch_warnings():
         QuadraticMorphingAwareRatioEstimator,
         ScoreEstimator,
     )
+    from madminer.models import SystematicScale
     from madminer.sampling import SampleAugmenter
     from madminer.utils import histo
+    from madminer.utils.interfaces import hdf5
     from madminer.utils.ml.trainer import Trainer
 
 __all__ = [
@@ -136,3 +142,89 @@ def _check_early_stopping(
 
 _original_check = Trainer.check_early_stopping
 Trainer.check_early_stopping = _check_early_stopping
+
+
+def _load_settings(file_name: str, include_nuisance_benchmarks: bool) -> tuple[Any, ...]:
+    """Stand in for ``load_madminer_settings`` where files are analysed.
+
+    Without nuisance benchmarks MadMiner keeps the nuisance parameters, and looks for these in vain.
+    """
+    settings = list(_original_load(file_name, include_nuisance_benchmarks))
+    if not include_nuisance_benchmarks:
+        settings[_NUISANCE_PARAMETERS] = {}
+    return tuple(settings)
+
+
+# The place of the nuisance parameters in what MadMiner returns.
+_NUISANCE_PARAMETERS = 9
+_original_load = dataanalyzer.load_madminer_settings
+dataanalyzer.load_madminer_settings = _load_settings
+
+
+def _event_loader(analyzer: DataAnalyzer, *args: Any, **kwargs: Any) -> Iterator[Any]:
+    """Stand in for ``DataAnalyzer.event_loader``.
+
+    It can be asked for weights of nuisance benchmarks of a file that was opened without these.
+    """
+    if not analyzer.include_nuisance_parameters:
+        kwargs["include_nuisance_parameters"] = False
+    found: Iterator[Any] = _original_loader(analyzer, *args, **kwargs)
+    return found
+
+
+_original_loader = DataAnalyzer.event_loader
+DataAnalyzer.event_loader = _event_loader
+
+
+def _save_settings(*args: Any, systematics: Any = None, **kwargs: Any) -> None:
+    """Stand in for ``save_madminer_settings``, which needs a scale of every systematic."""
+    saved = {name: _Saved(of) for name, of in (systematics or {}).items()}
+    _original_save(*args, systematics=saved, **kwargs)
+
+
+class _Saved:
+    """A systematic as MadMiner's file has it: all is text."""
+
+    def __init__(self, systematic: Any) -> None:
+        self.name, self.type = systematic.name, systematic.type
+        self.value = str(systematic.value).encode()
+        self.scale = systematic.scale or _NoScale
+
+
+class _NoScale:
+    value = None
+
+
+_original_save = setups.save_madminer_settings
+setups.save_madminer_settings = _save_settings
+
+
+def _load_systematics(file_name: str) -> tuple[list[Any], ...]:
+    """Stand in for the reader of systematics, which leaves values as bytes."""
+    names, types, values, scales = _original_load_systematics(file_name)
+    texts = [value.decode() for value in values]
+    pairs = zip(texts, types, strict=True)
+    read = [float(text) if kind == "norm" else text for text, kind in pairs]
+    return names, types, read, scales
+
+
+_original_load_systematics = hdf5._load_systematics
+hdf5._load_systematics = _load_systematics
+_original_from_str = SystematicScale.from_str
+SystematicScale.from_str = lambda value: None if value is None else _original_from_str(value)
+
+
+def _add_systematics(
+    miner: MadMiner, effect: str, systematic_name: str | None = None, **options: Any
+) -> None:
+    """Stand in for ``MadMiner.add_systematics``, whose default name has Python's ``type`` in it."""
+    if systematic_name is None:
+        numbers = range(len(miner.systematics) + 1)
+        systematic_name = next(
+            name for k in numbers if (name := f"{effect}_{k}") not in miner.systematics
+        )
+    _original_add(miner, effect, systematic_name, **options)
+
+
+_original_add = MadMiner.add_systematics
+MadMiner.add_systematics = _add_systematics

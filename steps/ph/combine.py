@@ -1,16 +1,19 @@
 """Stage combine: the events of all benchmarks and jobs as one shuffled sample."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from steps.arrays import Array
 from steps.events import madminer_file
 from steps.events.combination import mixture_weights, morphed, pooled_norms, shares
+from steps.events.responses import Form, at_plus_and_minus_one, kept_variance
 from steps.settings import arguments, physics, stages
+from steps.settings.systematics import Entry, of_detector
 from steps.stage import command, seeds
 from steps.stage.errors import InputError, SettingError
 from steps.stage.files import atomic
@@ -27,7 +30,7 @@ def main() -> None:
     settings = physics.of_stage(args, stages.Combine)
     # By name, so that the order in which the jobs finished does not matter.
     files = sorted(args.data_files, key=lambda file: file.name)
-    samples = [_sample(file, args.config_file) for file in files]
+    samples = _numbered([_sample(file, args.config_file) for file in files])
     flow: Counter[str] = Counter()
     for sample in samples:
         flow.update(sample.cut_flow)
@@ -40,18 +43,106 @@ def main() -> None:
             )
 
     benchmarks = list(madminer_file.read_setup(args.config_file).benchmarks)
-    columns: list[tuple[Array, Array, Array]] = []
-    for process in dict.fromkeys(sample.origin.process for sample in samples):
-        members = [sample for sample in samples if sample.origin.process == process]
-        columns.append(_joined(members, benchmarks))
-    observations, weights, sampled = (np.concatenate(c) for c in zip(*columns, strict=True))
-    for name, cross_section in zip(benchmarks, weights.sum(axis=0), strict=True):
+    processes = _processes(samples)
+    events = _joined(samples, benchmarks, processes, settings.systematics)
+    for name, cross_section in zip(benchmarks, events.weights.sum(axis=0), strict=True):
         print(f"{name}: {cross_section:.4e} pb after cuts")
-    order = seeds.generator(settings.seed, "combine").permutation(len(weights))
+    order = seeds.generator(settings.seed, "combine").permutation(len(events.weights))
+    events = events[order]
     with atomic(args.output_dir / "data" / "combined_delphes.h5") as path:
         observables = madminer_file.read_observables(files[0])
         madminer_file.write_setup(path, args.config_file, observables)
-        madminer_file.replace_events(path, observations[order], weights[order], sampled[order])
+        madminer_file.replace_events(path, events.observations, events.weights, events.sampled)
+        about = madminer_file.Processes(processes, events.processes, events.events)
+        madminer_file.write_processes(path, about)
+        if settings.systematics:
+            described, logs = _responses(settings.systematics, events)
+            madminer_file.write_systematics(path, described, logs)
+        for entry in of_detector(settings.systematics):
+            sides = []
+            for side in (0, 1):
+                moved = [_moved(sample, entry["name"], side) for sample in samples]
+                made = _joined(moved, benchmarks, processes, ())
+                rng = seeds.generator(settings.seed, "combine", entry["name"], side)
+                made = made[rng.permutation(len(made.weights))]
+                columns = (made.observations, made.weights, made.events, made.processes)
+                sides.append(madminer_file.Shifted(*columns))
+                change = made.weights[:, 0].sum() / events.weights[:, 0].sum() - 1
+                print(
+                    f"{entry['name']} {('up', 'down')[side]}: {change:+.2%} pass at {benchmarks[0]}"
+                )
+            madminer_file.write_shifted(path, entry["name"], *sides)
+
+
+@dataclass(frozen=True)
+class _Events:
+    """Columns of events of all processes; ``logs`` are log responses by systematic, ``(n, m)``."""
+
+    observations: Array
+    weights: Array
+    sampled: Array
+    processes: Array
+    events: Array
+    logs: Mapping[str, Array]
+
+    def __getitem__(self, rows: Array) -> "_Events":
+        columns = {k: v[rows] for k, v in vars(self).items() if k != "logs"}
+        return _Events(**columns, logs={name: logs[rows] for name, logs in self.logs.items()})
+
+
+def _numbered(samples: Sequence[madminer_file.Sample]) -> list[madminer_file.Sample]:
+    """Number the events of all jobs, which number theirs from zero."""
+    sizes = [sample.origin.n_events for sample in samples]
+    starts = np.cumsum([0, *sizes[:-1]])
+    return [
+        replace(
+            sample,
+            events=sample.events + start,
+            shifted={
+                name: (
+                    replace(up, events=up.events + start),
+                    replace(down, events=down.events + start),
+                )
+                for name, (up, down) in sample.shifted.items()
+            },
+        )
+        for sample, start in zip(samples, starts, strict=True)
+    ]
+
+
+def _processes(samples: Sequence[madminer_file.Sample]) -> list[str]:
+    """Return the names of the processes, those that depend on the parameters first."""
+    origins = sorted((sample.origin for sample in samples), key=lambda o: o.is_background)
+    return list(dict.fromkeys(origin.name for origin in origins))
+
+
+def _moved(sample: madminer_file.Sample, name: str, side: int) -> madminer_file.Sample:
+    """Return a sample with its events shifted; unchanged where its process is not affected."""
+    if name not in sample.shifted:
+        return sample
+    return replace(sample, **vars(sample.shifted[name][side]))
+
+
+def _responses(systematics: Sequence[Entry], events: _Events) -> tuple[list[dict[str, Any]], Array]:
+    """Return a description of each nuisance parameter and the log responses to it, (n, k, 2)."""
+    described, logs = [], []
+    nominal = events.weights[:, 0]
+    for entry in systematics:
+        own = {key: value for key, value in entry.items() if key not in ("name", "parameters")}
+        described += [{"name": p, "systematic": entry["name"], **own} for p in entry["parameters"]]
+        form = Form(entry["form"])
+        if form is Form.SHIFTED:
+            logs.append(np.zeros((len(nominal), 1, 2)))
+            continue
+        found, components = events.logs[entry["name"]], entry.get("components", 0)
+        logs.append(at_plus_and_minus_one(form, found, nominal, components))
+        if form is Form.REPLICAS:
+            share = kept_variance(found, nominal, components)
+            print(f"{entry['name']}: {components} components keep {share:.1%} of the variance")
+        for k, parameter in enumerate(entry["parameters"]):
+            up, down = (np.average(np.exp(logs[-1][:, k, s]), weights=nominal) - 1 for s in (0, 1))
+            print(f"{parameter}: {up:+.2%} {down:+.2%} of the cross section after cuts")
+    return described, np.concatenate(logs, axis=1)
 
 
 def _sample(file: Path, setup_file: Path) -> madminer_file.Sample:
@@ -60,18 +151,75 @@ def _sample(file: Path, setup_file: Path) -> madminer_file.Sample:
     wanted, known = (madminer_file.read_setup(f).benchmarks for f in (setup_file, file))
     if any(wanted.get(name) != values for name, values in known.items()):
         raise InputError(f"{file}: has other benchmarks than {setup_file}; run its job again")
-    columns = dict(zip(known, sample.weights.T, strict=True))
     missing = [name for name in wanted if name not in known]
-    if missing:
-        exponents = madminer_file.read_exponents(setup_file)
-        basis = list(wanted)[: len(exponents)]
-        at, to = (np.array([list(wanted[b].values()) for b in names]) for names in (basis, missing))
-        at_basis = np.stack([columns[name] for name in basis], axis=1)
-        columns |= dict(zip(missing, morphed(at_basis, at, to, exponents).T, strict=True))
-    return replace(sample, weights=np.stack([columns[name] for name in wanted], axis=1))
+    exponents = madminer_file.read_exponents(setup_file) if missing else np.zeros((0, 0))
+    basis = list(wanted)[: len(exponents)]
+    at, to = (np.array([list(wanted[b].values()) for b in names]) for names in (basis, missing))
+
+    def complete(weights: Array) -> Array:
+        columns = dict(zip(known, weights.T, strict=True))
+        if missing:
+            at_basis = np.stack([columns[name] for name in basis], axis=1)
+            columns |= dict(zip(missing, morphed(at_basis, at, to, exponents).T, strict=True))
+        return np.stack([columns[name] for name in wanted], axis=1)
+
+    return replace(
+        sample,
+        weights=complete(sample.weights),
+        shifted={
+            name: (
+                replace(up, weights=complete(up.weights)),
+                replace(down, weights=complete(down.weights)),
+            )
+            for name, (up, down) in sample.shifted.items()
+        },
+    )
 
 
 def _joined(
+    samples: Sequence[madminer_file.Sample],
+    benchmarks: Sequence[str],
+    processes: Sequence[str],
+    systematics: Sequence[Entry],
+) -> _Events:
+    """Join the samples of all processes, with log responses to the systematics that have them."""
+    logs: dict[str, list[Array]] = {e["name"]: [] for e in systematics if e["form"] != Form.SHIFTED}
+    columns = []
+    for number, process in enumerate(processes):
+        members = [sample for sample in samples if sample.origin.name == process]
+        columns.append(
+            (
+                *_of_process(members, benchmarks),
+                np.full(sum(len(sample.weights) for sample in members), number),
+                np.concatenate([sample.events for sample in members]),
+            )
+        )
+        for entry in systematics:
+            if entry["name"] in logs:
+                logs[entry["name"]] += [_log_responses(sample, entry) for sample in members]
+    observations, weights, sampled, numbers, events = (
+        np.concatenate(column) for column in zip(*columns, strict=True)
+    )
+    of_all = {name: np.concatenate(parts) for name, parts in logs.items()}
+    return _Events(observations, weights, sampled, numbers, events, of_all)
+
+
+def _log_responses(sample: madminer_file.Sample, entry: Entry) -> Array:
+    """Return a sample's log responses to a systematic, zero where its process is not affected."""
+    n, affected = len(sample.weights), sample.origin.name in entry["processes"]
+    if entry["type"] == "norm":
+        return np.full((n, 1), np.log1p(entry["value"]) if affected else 0.0)
+    if not affected:
+        return np.zeros((n, entry["columns"]))
+    if entry["name"] not in sample.log_responses:
+        raise InputError(
+            f"{sample.origin.label}: a job does not know the systematic '{entry['name']}'; "
+            "run it again"
+        )
+    return sample.log_responses[entry["name"]]
+
+
+def _of_process(
     samples: Sequence[madminer_file.Sample], benchmarks: Sequence[str]
 ) -> tuple[Array, Array, Array]:
     """Join the samples of one process: observations, weights and MadMiner's sampling index."""

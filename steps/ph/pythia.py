@@ -1,13 +1,16 @@
 """Stage pythia: generate the events of one job and shower them."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
+from steps.arrays import Array
 from steps.backends import generators, plans
 from steps.events import madminer_file, particle_file
 from steps.events.origin import Origin
 from steps.physics.shower import CardError, shower
 from steps.settings import arguments, physics, stages
+from steps.settings.systematics import touching
 from steps.stage import command, seeds
 from steps.stage.errors import SettingError
 from steps.stage.files import atomic
@@ -26,27 +29,36 @@ def main() -> None:
     setup_file = args.job_dir / madminer_file.JOB_SETUP
     setup = madminer_file.read_setup(setup_file)
     plan = plans.read(args.job_dir)
-    generator, card = generators.choose(settings.generator), settings.shower_card
+    generator = generators.choose({**settings.generator, "systematics": settings.systematics})
+    card = settings.shower_card
     with atomic(args.output_dir / "events") as folder:
         folder.mkdir()
         event_file = folder / "events.lhe.gz"
         weights, cross_section = generator.generate(setup, plan, args.job_dir, event_file)
+        origin = Origin(plan.process, plan.benchmark, cross_section, len(weights))
+        affecting = partial(touching, settings.systematics, origin.name)
+        logs: dict[str, Array] = {}
+        if wanted := affecting("scale", "pdf"):
+            logs |= generator.log_responses(event_file, plan.process, wanted)
         try:
-            particles, kept = shower(
+            particles, kept, of_shower = shower(
                 event_file,
                 card["text"].splitlines(),
                 len(weights),
                 seeds.generator(plan.seed, "shower"),
                 command.progress(len(weights), "events showered"),
+                affecting("shower"),
             )
         except CardError as error:
             raise SettingError(f"shower: {card['name']}: {error}; mend the card") from None
         sample = particle_file.Sample(
             particles=particles,
             weights=weights[kept],
-            origin=Origin(plan.process, plan.benchmark, cross_section, len(weights)),
+            events=kept,
+            origin=origin,
             job=plan.job,
             seed=plan.seed,
+            log_responses={name: of[kept] for name, of in logs.items()} | of_shower,
         )
         particle_file.write(folder / "particles.h5", sample)
         shutil.copyfile(setup_file, folder / setup_file.name)

@@ -7,7 +7,7 @@ resolution, identification efficiency, isolation, anti-kT jets of radius 0.5.  A
 with a track is measured by the track alone; every other particle by the calorimeter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import awkward as ak
@@ -17,6 +17,7 @@ import vector
 from particle import PDGID
 
 from steps.arrays import Array
+from steps.events.objects import Scales, scaled
 from steps.events.particles import Particles
 from steps.events.species import ELECTRON, MASS, MUON, PHOTON
 
@@ -63,6 +64,26 @@ def reconstruct(particles: Particles, rng: np.random.Generator) -> Mapping[str, 
         px, py, pz, E in GeV (``charge`` and ``pdgid`` for all but jets); and one Momentum4D per
         event for ``met``.
     """
+    (objects,) = reconstruct_scaled(particles, rng, [{}])
+    return objects
+
+
+def reconstruct_scaled(
+    particles: Particles, rng: np.random.Generator, scales: Sequence[Scales]
+) -> list[Mapping[str, ak.Array]]:
+    """Reconstruct events several times, with the same random numbers but other energy scales.
+
+    Photons are scaled before the threshold of their identification, jets after they are found and
+    before theirs; missing momentum balances both.
+
+    Args:
+        particles: Stable particles of ``n`` events.
+        rng: Source of random numbers.
+        scales: For each time factors on the energies of ``j`` and ``a``; none: nominal.
+
+    Returns:
+        For each time what :func:`reconstruct` returns.
+    """
     n_events = particles.counts.size
     tracks, calorimeter = _tracks(particles, rng)
     photons = _towers(calorimeter, rng, electromagnetic=True)
@@ -71,15 +92,24 @@ def reconstruct(particles: Particles, rng: np.random.Generator) -> Mapping[str, 
 
     lepton_track = np.isin(np.abs(tracks["pdgid"]), (ELECTRON, MUON))
     isolating = np.concatenate([tracks[~lepton_track], photons, neutral_hadrons])
-    identified = {
-        "a": _identify(photons, isolating, PHOTON, rng),
-        "e": _identify(tracks, isolating, ELECTRON, rng),
-        "mu": _identify(tracks, isolating, MUON, rng),
+    largest = {name: max([1.0, *(s.get(name, 1.0) for s in scales)]) for name in ("j", "a")}
+    candidates = _candidates(photons, isolating, PHOTON, rng, largest["a"])
+    leptons = {
+        name: _ordered(_identified(_candidates(tracks, isolating, code, rng), code), n_events)
+        for name, code in (("e", ELECTRON), ("mu", MUON))
     }
-    objects = {name: _ordered(columns, n_events) for name, columns in identified.items()}
-    objects["j"] = _jets(flow, n_events, [objects["a"], objects["e"], objects["mu"]])
-    objects["met"] = _missing(flow, n_events)
-    return objects
+    jets = _jets(flow, n_events, _JET_PT_MIN / largest["j"])
+    missing = _missing(flow, n_events)
+
+    def scaled_by(factors: Scales) -> Mapping[str, ak.Array]:
+        found = _identified(candidates, PHOTON, factors.get("a", 1.0))
+        objects = {"a": _ordered(found, n_events), **leptons}
+        hard = jets[jets.pt * factors.get("j", 1.0) >= _JET_PT_MIN]
+        objects["j"] = _without_overlap(hard, list(objects.values()))
+        objects["met"] = missing
+        return scaled(objects, factors)
+
+    return [scaled_by(factors) for factors in scales]
 
 
 _COLUMNS = np.dtype(
@@ -183,19 +213,31 @@ def _hadronic_resolution(eta: Array, energy: Array) -> Array:
     return sigma
 
 
-def _identify(candidates: Array, isolating: Array, code: int, rng: np.random.Generator) -> Array:
-    """Return the identified and isolated candidates of one species."""
+def _candidates(
+    found: Array, isolating: Array, code: int, rng: np.random.Generator, scale: float = 1.0
+) -> tuple[Array, Array]:
+    """Return what of one species passes identification, and the activity around it.
+
+    With the largest scale that is in question some candidates lie below the threshold.
+    """
     inner, outer, eta_max = _IDENTIFICATION[code]
-    eta = np.abs(candidates["eta"])
+    eta = np.abs(found["eta"])
     efficiency = np.where(eta <= 1.5, inner, outer) * (eta <= eta_max)
-    found = (
-        (np.abs(candidates["pdgid"]) == code)
-        & (candidates["pt"] > _IDENTIFICATION_PT_MIN)
+    passing = (
+        (np.abs(found["pdgid"]) == code)
+        & (found["pt"] * scale > _IDENTIFICATION_PT_MIN)
         & (rng.random(eta.size) < efficiency)
     )
-    selected: Array = candidates[found]
-    activity = _activity_around(selected, isolating)
-    selected = selected[activity < _ISOLATION_RATIO[code] * selected["pt"]]
+    return found[passing], _activity_around(found[passing], isolating)
+
+
+def _identified(candidates: tuple[Array, Array], code: int, scale: float = 1.0) -> Array:
+    """Return the candidates, not scaled, that are hard enough and isolated when they are."""
+    found, activity = candidates
+    pt = found["pt"] * scale
+    selected: Array = found[
+        (pt > _IDENTIFICATION_PT_MIN) & (activity < _ISOLATION_RATIO[code] * pt)
+    ]
     selected["mass"] = MASS[code]
     return selected
 
@@ -237,16 +279,20 @@ def _momenta(columns: Array) -> dict[str, Array]:
     }
 
 
-def _jets(flow: Array, n_events: int, identified: list[ak.Array]) -> ak.Array:
-    """Cluster particle-flow objects; leave out jets that are identified photons or leptons."""
+def _jets(flow: Array, n_events: int, pt_min: float) -> ak.Array:
+    """Cluster particle-flow objects."""
     flow = flow[np.argsort(flow["event"], kind="stable")]
     inputs = ak.unflatten(
         ak.zip(_momenta(flow), with_name="Momentum4D"),
         np.bincount(flow["event"], minlength=n_events),
     )
     definition = fastjet.JetDefinition(fastjet.antikt_algorithm, _JET_RADIUS)
-    jets = fastjet.ClusterSequence(inputs, definition).inclusive_jets(min_pt=_JET_PT_MIN)
-    jets = ak.drop_none(jets)
+    jets = fastjet.ClusterSequence(inputs, definition).inclusive_jets(min_pt=pt_min)
+    return ak.drop_none(jets)
+
+
+def _without_overlap(jets: ak.Array, identified: list[ak.Array]) -> ak.Array:
+    """Leave out jets that are identified photons or leptons; order by falling pT."""
     for others in identified:
         jet, other = ak.unzip(ak.cartesian([jets, others], nested=True))
         jets = jets[~ak.any(jet.deltaR(other) < _JET_RADIUS, axis=-1)]

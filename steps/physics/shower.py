@@ -1,6 +1,6 @@
 """Parton shower, hadronisation and decays with Pythia 8."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from steps.arrays import Array
 from steps.events.particles import Particles
+from steps.physics.reweighting import log_ratio
 
 _BATCH = 500
 _MAX_SEED = 900_000_000
@@ -24,8 +25,12 @@ def shower(
     n_events: int,
     rng: np.random.Generator,
     progress: Callable[[int], None] = lambda n: None,
-) -> tuple[Particles, Array]:
+    variations: Sequence[Mapping[str, Any]] = (),
+) -> tuple[Particles, Array, dict[str, Array]]:
     """Shower the events of a Les Houches Event File.
+
+    With variations Pythia takes other random numbers than without (it decides on emissions in
+    another order), but the same whatever and how many they are.
 
     Args:
         event_file: Parton-level events.
@@ -33,10 +38,13 @@ def shower(
         n_events: Number of events in the file.
         rng: Source of Pythia's own seed.
         progress: Called with the number of events so far.
+        variations: Entries of type ``shower``, complete: ``name``, ``variation`` (``isr``,
+            ``fsr``) and ``value``, factors on the renormalisation scale of that shower.
 
     Returns:
-        Stable particles, and the indices in the file of the events they belong to: events that
-        Pythia gives up on (a few in a million) are missing.
+        Stable particles; the indices in the file of the events they belong to (events that Pythia
+        gives up on, a few in a million, are missing); and log responses to each factor ``(n, m)``
+        by the entry's name.
 
     Raises:
         CardError: A setting is not known to Pythia.
@@ -44,6 +52,7 @@ def shower(
     pythia = _pythia(
         [
             *settings,
+            *variation_settings(variations),
             "Beams:frameType = 4",
             f"Beams:LHEF = {event_file}",
             "Random:setSeed = on",
@@ -52,17 +61,72 @@ def shower(
     )
     columns: list[ak.Array] = []
     kept: list[Array] = []
+    weights: list[Array] = []
     for start in range(0, n_events, _BATCH):
         batch = pythia.nextBatch(min(_BATCH, n_events - start), "none")
         complete = ~ak.to_numpy(ak.is_none(batch))
         kept.append(start + np.flatnonzero(complete))
+        weights.append(ak.to_numpy(batch.info.weights[complete]))
         particles = batch.prt[complete]
         particles = particles[particles.status > 0]
         columns.append(
             ak.zip({"id": particles.id} | {c: particles.p[c] for c in ("e", "px", "py", "pz")})
         )
         progress(min(start + _BATCH, n_events))
-    return _flatten(ak.concatenate(columns)), np.concatenate(kept)
+    names = list(pythia.infoPython().weightNameVector())
+    logs = log_responses(names, np.concatenate(weights), variations)
+    return _flatten(ak.concatenate(columns)), np.concatenate(kept), logs
+
+
+def variation_settings(variations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the settings that let Pythia compute weights of variations (arXiv:1605.08352).
+
+    Args:
+        variations: See :func:`shower`.
+    """
+    if not variations:
+        return []
+    listed = [
+        f"{name} {entry['variation']}:muRfac={factor}"
+        for entry in variations
+        for name, factor in zip(_weight_names(entry), entry["value"], strict=True)
+    ]
+    # Pythia takes other random numbers in a shower that varies: let both, whichever is asked for.
+    listed += [f"shower.{kind} {kind}:muRfac=2.0" for kind in ("isr", "fsr")]
+    return [
+        "UncertaintyBands:doVariations = on",
+        f"UncertaintyBands:List = {{{', '.join(listed)}}}",
+    ]
+
+
+def log_responses(
+    names: Sequence[str], weights: Array, variations: Sequence[Mapping[str, Any]]
+) -> dict[str, Array]:
+    """Return log responses to variations, from Pythia's weights.
+
+    Args:
+        names: Names of the weights, as Pythia's ``weightNameVector`` gives them.
+        weights: Weights ``(n, n_weights)``, the nominal one first.
+        variations: See :func:`shower`.
+
+    Returns:
+        Log responses ``(n, m)`` by the entry's name.
+    """
+    return {
+        entry["name"]: np.stack(
+            [
+                log_ratio(weights[:, names.index(name)], weights[:, 0])
+                for name in _weight_names(entry)
+            ],
+            axis=-1,
+        )
+        for entry in variations
+    }
+
+
+def _weight_names(entry: Mapping[str, Any]) -> list[str]:
+    """Pythia takes names of variations in small letters; nothing else in the file has these."""
+    return [f"shower.{entry['name'].lower()}.{k}" for k in range(len(entry["value"]))]
 
 
 def check_settings(settings: Sequence[str]) -> None:

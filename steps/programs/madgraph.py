@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -211,7 +211,7 @@ def generate(
     script: int,
     n_events: int,
     seed: int,
-    **run_card: float,
+    **run_card: float | str,
 ) -> Path:
     """Generate and reweight events in a process folder of one's own.
 
@@ -255,7 +255,7 @@ def _event_files(folder: Path) -> set[Path]:
     return set((folder / "Events").glob("run_*/unweighted_events.lhe.gz"))
 
 
-def _set(card: str, values: dict[str, float]) -> str:
+def _set(card: str, values: Mapping[str, float | str]) -> str:
     """Set values of a run card, whose lines read ``value = name``."""
     for name, value in values.items():
         line = f"  {value} = {name}"

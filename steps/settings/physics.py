@@ -11,7 +11,7 @@ from typing import Any
 from steps.backends import detectors, generators
 from steps.events import expressions
 from steps.physics.shower import CardError, check_settings
-from steps.settings import arguments, stages
+from steps.settings import arguments, stages, systematics
 from steps.settings.document import load, reject_duplicates
 from steps.settings.parameters import Parameters
 from steps.settings.theory import Theory
@@ -41,6 +41,7 @@ class PhysicsInput:
     detector: Mapping[str, Any]
     observables: Sequence[Mapping[str, Any]]
     cuts: Sequence[Mapping[str, Any]]
+    systematics: Sequence[Mapping[str, Any]]
 
     @property
     def theory(self) -> Theory:
@@ -63,6 +64,7 @@ def read(path: Path, parameters: Parameters) -> PhysicsInput:
     try:
         _check_expressions(spec)
         generators.choose(spec.generator).check(spec.parameters)
+        generators.check_variations(spec.generator, spec.systematics)
         detectors.choose(spec.detector)
     except SettingError as error:
         raise InputError(f"{path}: {error}") from None
@@ -111,9 +113,15 @@ def divide(spec: PhysicsInput, parameters: Parameters) -> list[stages.Settings]:
         stages.Pythia(
             generator=generators.choose(spec.generator).event_settings,
             shower_card=spec.shower_card,
+            systematics=systematics.of_generation(spec.systematics),
         ),
-        stages.Delphes(detector=spec.detector, observables=spec.observables, cuts=spec.cuts),
-        stages.Combine(seed=parameters.seed),
+        stages.Delphes(
+            detector=spec.detector,
+            observables=spec.observables,
+            cuts=spec.cuts,
+            systematics=systematics.of_detector(spec.systematics),
+        ),
+        stages.Combine(systematics=spec.systematics, seed=parameters.seed),
     ]
 
 
@@ -156,6 +164,9 @@ def _load(path: Path) -> PhysicsInput:
         generator = generators.complete(content["generator"], card)
         detector = detectors.complete(content["detector"], card)
         shower_card = card("shower: card", content["shower"].get("card"), "pythia8.cmnd")
+        entries = systematics.complete(
+            content["systematics"], generators.processes(generator), path.parent
+        )
     except SettingError as error:
         raise InputError(f"{path}: {error}") from None
     return PhysicsInput(
@@ -170,6 +181,7 @@ def _load(path: Path) -> PhysicsInput:
         detector=detector,
         observables=content["observables"],
         cuts=[{key: cut[key] for key in ("expression", "required")} for cut in content["cuts"]],
+        systematics=entries,
     )
 
 

@@ -45,25 +45,31 @@ class Generate(Settings):
 
 @dataclass(frozen=True)
 class Pythia(Settings):
-    """Of stage pythia; ``shower_card`` has ``name`` and ``text``."""
+    """Of stage pythia; ``shower_card`` has ``name`` and ``text``.
+
+    ``systematics`` are those of scales, parton densities and the shower.
+    """
 
     generator: Section
     shower_card: Mapping[str, str]
+    systematics: Sequence[Section]
 
 
 @dataclass(frozen=True)
 class Delphes(Settings):
-    """Of stage delphes."""
+    """Of stage delphes; ``systematics`` are those of the detector."""
 
     detector: Section
     observables: Sequence[Section]
     cuts: Sequence[Section]
+    systematics: Sequence[Section]
 
 
 @dataclass(frozen=True)
 class Combine(Settings):
-    """Of stage combine."""
+    """Of stage combine; ``systematics`` are all of them."""
 
+    systematics: Sequence[Section]
     seed: int
 
 

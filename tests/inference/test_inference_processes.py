@@ -193,12 +193,13 @@ def test_a_file_tells_which_process_each_event_is_of(tmp_path):
         sampled = file["samples/sampling_benchmarks"][()]
         sampled[:100] = -1
         file["samples/sampling_benchmarks"][...] = sampled
-    numbers, names = madminer_file.read_processes(path)
-    assert names == ["signal", "background"]
-    np.testing.assert_array_equal(numbers, sampled < 0)
-    with h5py.File(path, "a") as file:
-        file["samples/processes"] = np.where(sampled < 0, 2, 0)
-        file["samples/processes"].attrs["names"] = '["vbf", "ggf", "diphoton"]'
+    processes = madminer_file.read_processes(path)
+    assert processes.names == ["signal", "background"]
+    np.testing.assert_array_equal(processes.index, sampled < 0)
+    of = madminer_file.Processes(
+        ["vbf", "ggf", "diphoton"], np.where(sampled < 0, 2, 0), np.arange(len(sampled))
+    )
+    madminer_file.write_processes(path, of)
     found = samples.mixture(toy.path)
     assert found["process_names"].tolist() == ["vbf", "diphoton"]
     np.testing.assert_array_equal(found["processes"], sampled < 0)

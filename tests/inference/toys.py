@@ -128,7 +128,7 @@ class Toy:
         order = rng.permutation(len(z))
         path = folder / "toy.h5"
         observables = {f"x{k}": f"j[{k}].pt" for k in range(x.shape[1])}
-        sample = madminer_file.Sample(x, weights, Origin("", "sm", 1.0, len(x)), {})
+        sample = madminer_file.Sample(x, weights, Origin("", "sm", 1.0, len(x)), {}, order)
         madminer_file.write_sample(path, folder / "setup.h5", observables, sample)
         madminer_file.replace_events(path, x[order], weights[order], sampled[order])
         return replace(self, path=str(path))

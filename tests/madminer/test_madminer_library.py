@@ -12,6 +12,7 @@ import torch
 from inference.toys import draw, fit
 from madminer.limits import AsymptoticLimits
 
+from steps.events import madminer_file
 from steps.inference import networks
 from steps.inference.methods import METHODS
 from steps.inference.statistics import grid
@@ -158,3 +159,66 @@ def test_madminer_itself_keeps_the_last(line, monkeypatch):
     losses, kept = overtrained(line)
     assert losses[-1] > 1.05 * losses.min()
     assert kept == pytest.approx(losses[-1], rel=1e-5)
+
+
+# ------------------------------------------------------------------ systematic uncertainties
+def test_systematics_of_every_type_survive_their_file(tmp_path):
+    miner = MadMiner()
+    miner.add_parameter("dim6", 2, "C", parameter_range=(-1.0, 1.0))
+    miner.add_benchmark({"C": 0.0}, "sm")
+    miner.add_systematics("norm", norm_variation=1.2)
+    miner.add_systematics("norm", "lumi", norm_variation=1.02)
+    miner.add_systematics("norm", norm_variation=1.3)
+    miner.add_systematics("pdf", pdf_variation="CT10")
+    miner.add_systematics("scale", scale="muf", scale_variations=(0.5, 1.0, 2.0))
+    miner.save(str(tmp_path / "setup.h5"))
+    read = MadMiner()
+    read.load(str(tmp_path / "setup.h5"))
+    found = {name: (of.value, of.scale) for name, of in read.systematics.items()}
+    assert {name: value for name, (value, _) in found.items()} == {
+        "norm_0": 1.2,
+        "lumi": 1.02,
+        "norm_1": 1.3,
+        "pdf_0": "CT10",
+        "scale_0": "0.5,1.0,2.0",
+    }
+    assert [scale for _, scale in found.values()] == [None] * 4 + ["muf"]
+
+
+@pytest.fixture
+def with_nuisance(small, tmp_path):
+    """The small toy with one nuisance parameter, which scales all weights by 1.1."""
+    path = tmp_path / "nuisance.h5"
+    shutil.copyfile(small.path, path)
+    entry = {"name": "xsec", "systematic": "xsec", "form": "one-sided", "type": "norm"}
+    with h5py.File(path) as file:
+        n = len(file["samples/weights"])
+    madminer_file.write_systematics(path, [entry], np.full((n, 1, 2), np.log(1.1)))
+    return path
+
+
+def test_a_file_with_nuisance_parameters_opens_without_them(small, with_nuisance):
+    plain, cut = (
+        DataAnalyzer(str(path), include_nuisance_parameters=False)
+        for path in (small.path, with_nuisance)
+    )
+    assert cut.n_nuisance_parameters == 0
+    for theta in ("sm", np.array([0.3] * plain.n_parameters)):
+        assert cut.xsecs([theta])[0] == pytest.approx(plain.xsecs([theta])[0])
+    whole = DataAnalyzer(str(with_nuisance), include_nuisance_parameters=True)
+    point = np.zeros(plain.n_parameters)
+    up, nominal = (whole.xsecs([point], nus=[np.array([nu])])[0] for nu in (1.0, 0.0))
+    assert up == pytest.approx(1.1 * nominal)
+
+
+def test_without_the_mends_madminer_cannot(with_nuisance, tmp_path, monkeypatch):
+    monkeypatch.setattr(library.dataanalyzer, "load_madminer_settings", library._original_load)
+    with pytest.raises(ValueError, match="is not in list"):
+        DataAnalyzer(str(with_nuisance), include_nuisance_parameters=False)
+    miner = MadMiner()
+    miner.add_parameter("dim6", 2, "C", parameter_range=(-1.0, 1.0))
+    miner.add_benchmark({"C": 0.0}, "sm")
+    miner.add_systematics("norm", norm_variation=1.2)
+    monkeypatch.setattr(library.setups, "save_madminer_settings", library._original_save)
+    with pytest.raises(AttributeError, match="value"):
+        miner.save(str(tmp_path / "setup.h5"))

@@ -294,6 +294,7 @@ def test_combined_weights_do_not_depend_on_the_number_of_jobs(one, tmp_path):
                 sample.weights[events] * N_EVENTS / n,
                 replace(sample.origin, n_events=n),
                 sample.cut_flow,
+                sample.events[events],
             )
             definitions = {"pt_j1": "j[0].pt", "delta_phi_jj": "j[0].phi"}
             place = tmp_path / f"{file.stem}_{job}.h5"

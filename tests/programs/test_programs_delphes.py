@@ -66,7 +66,12 @@ def run(folder, particles):
     setup = new_setup(spec.parameters, spec.benchmarks, spec.morphing)
     weights = np.ones((len(particles.counts), 3))
     sample = particle_file.Sample(
-        particles, weights, Origin("", "sm", 1.0, len(weights)), job=0, seed=1
+        particles=particles,
+        weights=weights,
+        events=np.arange(len(weights)),
+        origin=Origin("", "sm", 1.0, len(weights)),
+        job=0,
+        seed=1,
     )
     (folder / "events").mkdir()
     setup.save(str(folder / "events/setup.h5"))

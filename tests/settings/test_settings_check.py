@@ -71,6 +71,44 @@ def test_physics_mistakes(files, change, pattern: str) -> None:
     assert re.search(pattern, message)
 
 
+SYSTEMATIC_MISTAKES = [
+    ("{name: a, type: nrm, value: 0.1}", "type: 'nrm' is not known; choose from norm"),
+    ("{name: a, type: norm}", "a: key 'value' is missing"),
+    ("{name: a, type: norm, value: -0.1}", "a: value: -0.1; give a relative uncertainty"),
+    ("{name: a, type: norm, value: 0.1, scale: mu}", "a: a norm has no 'scale'; remove it"),
+    ("{name: a, type: norm, value: 0.1, processes: [b]}", "a: processes: 'b' .* from signal"),
+    ("{name: a, type: scale, scale: mur, value: '0.5,2'}", "no strong coupling.* choose muf"),
+    ("{name: a, type: scale, scale: mu, value: '0.5,1,2,4'}", "two positive factors"),
+    ("{name: a, type: scale, scale: mu, value: '1'}", "two positive factors"),
+    ("{name: a, type: scale, scale: mu, value: 'x,2'}", "two positive factors"),
+    ("{name: a, type: scale, value: '0.5,2'}", "a: key 'scale' is missing"),
+    ("{name: a, type: pdf, value: NNPDF99}", "a: value: .*NNPDF99"),
+    ("{name: a, type: pdf, value: [1]}", "a: value: .*; give the name of a set"),
+    ("{name: a, type: shower, variation: mpi, value: '0.5,2'}", "choose from isr, fsr"),
+    ("{name: a, type: shower, variation: isr, value: '-1,2'}", "two positive factors"),
+    ("{name: a, type: detector, object: e, value: 0.1}", "choose from j, a"),
+    ("{name: a, type: detector, object: j, value: 1.5}", "a: value: 1.5 .* below 1"),
+]
+
+
+@pytest.mark.parametrize(("entry", "pattern"), SYSTEMATIC_MISTAKES)
+def test_mistakes_in_systematics(files, entry: str, pattern: str) -> None:
+    path = files("ph", lambda c: c.update(systematics=[yaml.safe_load(entry)]))
+    message = refused(ph=path)
+    assert message.startswith(str(path))
+    assert re.search(pattern, message)
+
+
+def test_names_of_systematics_are_unique(files) -> None:
+    sets = ["NNPDF31_lo_as_0118", "NNPDF23_lo_as_0130_qed"]
+    entries = [
+        {"name": "a", "type": "pdf", "value": sets},
+        {"name": "a_2", "type": "norm", "value": 0.1},
+    ]
+    path = files("ph", lambda c: c.update(systematics=entries))
+    assert "name 'a_2' appears twice; rename one" in refused(ph=path)
+
+
 def test_a_parameter_needs_no_transform(files) -> None:
     path = files("ph", lambda c: c["parameters"][0].pop("param_card_transform"))
     assert check(ph=path) == []

@@ -114,6 +114,21 @@ def test_a_change_reaches_the_stages_that_use_it(changed) -> None:
     assert changed("ph", shower) == {"pythia"}  # its name, as the user wrote it
 
 
+@pytest.mark.parametrize(
+    ("entry", "stage"),
+    [
+        ({"type": "norm", "value": 0.1}, set()),
+        ({"type": "scale", "scale": "muf", "value": "0.5,2"}, {"pythia"}),
+        ({"type": "pdf", "value": "NNPDF31_lo_as_0118"}, {"pythia"}),
+        ({"type": "shower", "variation": "fsr", "value": [0.5, 2]}, {"pythia"}),
+        ({"type": "detector", "object": "j", "value": 0.03}, {"delphes"}),
+    ],
+)
+def test_a_systematic_reaches_the_stages_that_compute_it(changed, entry, stage) -> None:
+    entries = [{"name": "a", **entry}]
+    assert changed("ph", lambda c: c.update(systematics=entries)) == stage | {"combine"}
+
+
 def test_overrides_come_over_the_input_file() -> None:
     made = divided(
         "ml",
