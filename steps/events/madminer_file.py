@@ -364,7 +364,8 @@ def write_systematics(path: Path, systematics: Sequence[Mapping[str, Any]], logs
         for k, entry in enumerate(systematics):
             if entry["form"] == "shifted":
                 continue
-            sides = _SIDES if entry["form"] == "pairs" else _SIDES[:1]
+            # A factor kappa^nu is what MadMiner makes of one side.
+            sides = _SIDES[:1] if entry["type"] == "norm" else _SIDES
             made = [f"nu_{entry['name']}_{side}" for side in sides]
             names.append((entry["name"], entry["systematic"]))
             positive.append(made[0])

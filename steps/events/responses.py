@@ -20,7 +20,7 @@ class Form(StrEnum):
     PAIRS = "pairs"
     """Two columns per parameter: at +1 and at -1."""
     ONE_SIDED = "one-sided"
-    """One column per parameter, at +1; r = exp(a nu)."""
+    """One column per parameter, at +1; see :func:`mirrored`."""
     REPLICAS = "replicas"
     """Equally likely versions, whose principal components are the parameters; one-sided."""
     SHIFTED = "shifted"
@@ -55,15 +55,25 @@ def at_plus_and_minus_one(form: Form, logs: Array, weights: Array, components: i
         components: Number of principal components, of replicas.
 
     Returns:
-        Log responses ``(n, k, 2)`` at nu = +1 and -1 of each parameter; of one-sided ones, those at
-        -1 are the negative of those at +1.
+        Log responses ``(n, k, 2)`` at nu = +1 and -1 of each parameter; of one-sided ones see
+        :func:`mirrored`.
     """
     logs = np.clip(logs, -_LARGEST_LOG, _LARGEST_LOG)
     if form is Form.PAIRS:
         return logs.reshape(len(logs), -1, 2)
     if form is Form.REPLICAS:
         logs = principal(logs, weights, components)
-    return np.stack([logs, -logs], axis=-1)
+    return np.stack([logs, mirrored(logs)], axis=-1)
+
+
+def mirrored(logs: Array) -> Array:
+    """Return the log responses at -1 of what is known at +1 alone.
+
+    To first order they are the opposite; a weight that vanishes at +1 doubles at -1, one that grows
+    without bounds vanishes there.
+    """
+    opposite: Array = np.where(logs > 0, -logs, np.log(2 - np.exp(np.minimum(logs, 0.0))))
+    return opposite
 
 
 def principal(logs: Array, weights: Array, components: int) -> Array:

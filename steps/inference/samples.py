@@ -168,10 +168,10 @@ def _origins(data_file: Path, index: Array) -> dict[str, Array]:
     present, numbers = np.unique(processes.index[index], return_inverse=True)
     known = np.full(len(processes.names), -1)
     known[present] = np.arange(len(present))
-    found = {}
-    if len(present) > 1:
-        found = {"processes": numbers, "process_names": np.array(processes.names)[present]}
     described = madminer_file.read_systematics(data_file)
+    found = {}
+    if len(present) > 1 or described:
+        found = {"processes": numbers, "process_names": np.array(processes.names)[present]}
     if not described:
         return found
     shifted = {}

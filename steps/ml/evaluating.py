@@ -19,6 +19,7 @@ from steps.inference.closure import from_arrays
 from steps.inference.cross_fitted import Sample
 from steps.inference.methods import METHODS, Kind, Method
 from steps.inference.morphing.ensemble import Ensemble
+from steps.inference.nuisance import systematics
 from steps.inference.simulation import Simulation
 from steps.inference.targets import Target
 from steps.madminer.estimator import Estimator
@@ -219,7 +220,12 @@ def _cross_fitted(task: _Task, model: Ensemble, clip: Cuts | None) -> dict[str, 
         n_joint=settings.n_samples_test,
         clip=clip,
     )
-    return evaluation.of_cross_fitted(evaluated, wanted, task.random)
+    arrays = evaluation.of_cross_fitted(evaluated, wanted, task.random)
+    described = madminer_file.read_systematics(task.data_file)
+    responding = systematics.Model.of(
+        model, evaluated.sample, events, list(map(systematics.Nuisance.of, described))
+    )
+    return arrays | (systematics.limits(responding, task.frame) if responding else {})
 
 
 def _information_point(settings: stages.Evaluating) -> Array | None:

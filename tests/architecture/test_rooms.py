@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 STAGES = {
     *("steps/settings", "steps/stage", "steps/tracking", "steps/events", "steps/madminer"),
     *("steps/backends", "steps/physics", "steps/plots"),
-    *("steps/inference", "steps/inference/morphing"),
+    *("steps/inference", "steps/inference/morphing", "steps/inference/nuisance"),
 }
 MAY_KNOW = {
     "steps": set(),
@@ -26,12 +26,14 @@ MAY_KNOW = {
     "steps/plots": set(),
     "steps/inference/morphing": set(),
     "steps/inference": {"steps/events", "steps/madminer", "steps/inference/morphing"},
+    "steps/inference/nuisance": {"steps/inference", "steps/inference/morphing"},
     "steps/backends": {"steps/events", "steps/physics", "steps/programs", "steps/stage"},
     "steps/settings": {
         *("steps/backends", "steps/events", "steps/physics", "steps/inference", "steps/stage"),
     },
     "steps/ph": STAGES
-    - {"steps/tracking", "steps/plots", "steps/inference", "steps/inference/morphing"},
+    - {"steps/tracking", "steps/plots"}
+    - {"steps/inference", "steps/inference/morphing", "steps/inference/nuisance"},
     "steps/ml": STAGES - {"steps/backends", "steps/physics"},
     "steps/whole": {"steps/settings", "steps/stage"},
     "scripts/engine": {"steps/tracking"},

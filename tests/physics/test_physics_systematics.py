@@ -104,8 +104,8 @@ def test_the_file_tells_of_every_nuisance_parameter(every):
         names = [n.decode() for n in file["nuisance_parameters/names"][()]]
         assert names == PARAMETERS[:-2]
         assert json.loads(file["samples/processes"].attrs["names"]) == ["signal"]
-        assert list(file["benchmarks/is_reference"][()]) == [1] + [0] * 11
-        assert list(file["benchmarks/is_nuisance"][()]) == [0] * 3 + [1] * 9
+        assert list(file["benchmarks/is_reference"][()]) == [1] + [0] * 13
+        assert list(file["benchmarks/is_nuisance"][()]) == [0] * 3 + [1] * 11
         assert len(file["sample_summary/signal_events"]) == 3
 
 
@@ -114,8 +114,9 @@ def test_responses_are_what_each_type_promises(every):
     weights = every.columns()["weights"][:, 0]
     assert responses.shape == (len(weights), 8, 2)
     np.testing.assert_allclose(responses[:, 0], [[1.02, 1 / 1.02]] * len(weights))
-    # One-sided: the other side is the inverse; detector: nothing.
-    np.testing.assert_allclose(responses[:, 2:4].prod(axis=-1), 1.0)
+    # One-sided: the other side is the mirror image; detector: nothing.
+    up, down = np.moveaxis(responses[:, 2:4], -1, 0)
+    np.testing.assert_allclose(down, np.where(up > 1, 1 / up, 2 - up))
     assert np.all(responses[:, 6:] == 1.0)
     mean = np.average(responses, axis=0, weights=weights)
     assert np.all(np.abs(mean[[1, 2, 4]] - 1) < 0.1)

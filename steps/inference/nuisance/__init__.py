@@ -1,0 +1,1 @@
+"""Likelihoods with nuisance parameters, and what is made of them."""
