@@ -15,11 +15,14 @@ from steps.arrays import Array
 from steps.inference import clipping, intervals, summary
 from steps.inference.closure import from_arrays
 from steps.inference.frames import NAMES
+from steps.inference.nuisance import tables as nuisances
+from steps.inference.nuisance.tables import Found
 from steps.inference.statistics import CONFIDENCE_LEVELS, level, p_values
 from steps.inference.summary import Curve
 from steps.plots import catalogue
 from steps.plots.clipping import Scan
 from steps.plots.figures import Coverage, Evolution, Grid, Panel, Result, Role, colors
+from steps.plots.impacts import Impacts
 from steps.settings import arguments, learning, stages
 from steps.stage import command, provenance, results
 from steps.stage.errors import InputError, SettingError
@@ -125,6 +128,7 @@ class _Entry:
         with_rate: Whether the number of events is part of it.
         curve: What it says.
         clipped: What it says of the events below cuts.
+        systematics: What it says with systematic uncertainties, where it knows these.
     """
 
     label: str
@@ -132,6 +136,7 @@ class _Entry:
     with_rate: bool
     curve: Curve
     clipped: Sequence[clipping.Below] = ()
+    systematics: Found | None = None
 
     @property
     def role(self) -> Role:
@@ -157,7 +162,8 @@ def _entries(settings: stages.Plotting, reference: Arrays, runs: Runs) -> Iterat
             curve = Curve.read(items, prefix + NAMES[with_rate], settings.resolutions)
             shown = label if with_rate else f"{label} (kinematics)"
             clipped = clipping.read(items, prefix + NAMES[with_rate])
-            yield _Entry(shown, source, with_rate, curve, clipped)
+            found = nuisances.read(items, prefix + NAMES[with_rate], settings.resolutions)
+            yield _Entry(shown, source, with_rate, curve, clipped, found)
 
 
 def _figures(
@@ -172,6 +178,7 @@ def _figures(
         options=settings.plotting,
         pairs=_shown_pairs(settings, reference, entries),
         clipping=_shown_scans(settings, reference, entries),
+        impacts=dict(_shown_impacts(reference, entries)),
     )
     return catalogue.draw(report)
 
@@ -198,6 +205,17 @@ def _shown_scans(
     ]
     truth = dict(zip(_names(reference), reference["expectation/theta_true"], strict=True))
     return catalogue.Clipping(name, truth, scans)
+
+
+def _shown_impacts(reference: Arrays, entries: Sequence[_Entry]) -> Iterator[tuple[str, Impacts]]:
+    """Yield what systematic uncertainties do, each by the name of its figure."""
+    for entry in entries:
+        if found := entry.systematics:
+            name = f"impacts_{entry.source.upper()}" + ("" if entry.with_rate else "_kinematics")
+            yield (
+                name,
+                Impacts(entry.label, _names(reference), found.names, found.pulls, found.impacts),
+            )
 
 
 def _pieces(entry: _Entry, level: str) -> Array:
@@ -341,7 +359,7 @@ def _summary(reference: Arrays, runs: Runs, entries: Sequence[_Entry]) -> dict[s
             "error": round(float(reference["n_expected_error"]), 2),
         },
         "region": _rounded(dict(zip(names, expected["region"], strict=True))),
-        "limits": {entry.label: summary.table(entry.curve, names) for entry in entries},
+        "limits": {entry.label: _limits(entry, names) for entry in entries},
         "luminosity_supported_in_1/fb": {
             entry.label: summary.supported_luminosity(entry.curve.surface, luminosity)
             for entry in entries
@@ -374,6 +392,12 @@ def _summary(reference: Arrays, runs: Runs, entries: Sequence[_Entry]) -> dict[s
             if name.startswith("fisher/")
         },
     }
+
+
+def _limits(entry: _Entry, names: Sequence[str]) -> dict[str, Any]:
+    """Return limits of statistics alone, and with systematic uncertainties if there are any."""
+    limits, found = summary.table(entry.curve, names), entry.systematics
+    return limits | ({"with_systematics": nuisances.table(found, names)} if found else {})
 
 
 def _clipped(reference: Arrays, entries: Sequence[_Entry]) -> dict[str, Any]:

@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from steps.arrays import Array
-from steps.plots import clipping, figures
+from steps.plots import clipping, figures, impacts
 from steps.plots.clipping import Scan
 from steps.plots.figures import Comparison, Coverage, Evolution, Grid, Panel, Result
+from steps.plots.impacts import Impacts
 
 Arrays = Mapping[str, Array]
 
@@ -62,6 +63,7 @@ class Report:
         options: Section ``plotting`` of the input file.
         pairs: Limits of each parameter and all pairs of more than three, by the name of a figure.
         clipping: Limits against an upper cut; None where none was made.
+        impacts: What systematic uncertainties do, by the name of a figure.
     """
 
     limits: Limits | None
@@ -72,6 +74,7 @@ class Report:
     options: Mapping[str, Any]
     pairs: Mapping[str, Mapping[tuple[int, int], Panel]] = field(default_factory=dict)
     clipping: Clipping | None = None
+    impacts: Mapping[str, Impacts] = field(default_factory=dict)
 
 
 Figures = dict[str, Figure]
@@ -120,6 +123,10 @@ def _clipping(report: Report) -> Figures:
     return {"clipping": clipping.clipping(scan.observable, scan.truth, scan.scans)}
 
 
+def _impacts(report: Report) -> Figures:
+    return {name: impacts.impacts(found) for name, found in report.impacts.items()}
+
+
 def _coverage(report: Report) -> Figures:
     if not report.coverages:
         return {}
@@ -154,6 +161,7 @@ PLOTS: tuple[tuple[str | None, Callable[[Report], Figures]], ...] = (
     (None, _luminosity),
     (None, _pairs),
     (None, _clipping),
+    (None, _impacts),
     (None, _coverage),
     (None, _closures),
     (None, _losses),

@@ -92,6 +92,7 @@ def external(path: Path) -> set[str]:
             "matplotlib",
             {
                 *("steps.plots.figures", "steps.plots.catalogue", "steps.plots.clipping"),
+                "steps.plots.impacts",
                 "scripts.validate",
             },
         ),
