@@ -71,6 +71,11 @@ class Backend:
         return self._settings
 
     @property
+    def energy(self) -> float:
+        """As given."""
+        return float(self._settings["energy"])
+
+    @property
     def exact_morphing(self) -> bool:
         """The amplitude is known; see :meth:`check_morphing`."""
         return True

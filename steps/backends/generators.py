@@ -58,6 +58,10 @@ class Generator(Protocol):
         """The part of the settings that :meth:`generate` needs."""
 
     @property
+    def energy(self) -> float:
+        """Centre-of-mass energy in GeV of the two protons, for processes generated beside its."""
+
+    @property
     def exact_morphing(self) -> bool:
         """Whether weights at all benchmarks follow from those at the morphing basis.
 

@@ -87,6 +87,18 @@ class Backend:
         return {"backend": self._settings["backend"], "processes": processes}
 
     @property
+    def energy(self) -> float:
+        """The sum of both beams' energies in the run cards."""
+        found = {madgraph.beam_energies(Card(**p["run_card"])) for p in self._processes}
+        (beams, *others) = found
+        if others or beams[0] != beams[1]:
+            raise SettingError(
+                "generator: processes: Pythia's have two beams of one energy, but the run cards "
+                f"have ebeam1, ebeam2 = {', '.join(map(str, sorted(found)))}; give all the same"
+            )
+        return sum(beams)
+
+    @property
     def exact_morphing(self) -> bool:
         """Nobody knows, so MadGraph reweights to all benchmarks."""
         return False

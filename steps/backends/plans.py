@@ -17,6 +17,8 @@ class Plan:
         job: Number of the job, from zero.
         n_events: Events of this job.
         seed: Seed of the job.
+        backend: ``pythia`` where Pythia 8 generates the process itself, see :mod:`.processes`;
+            empty where the generator of the input file does.
     """
 
     process: str
@@ -24,6 +26,7 @@ class Plan:
     job: int
     n_events: int
     seed: int
+    backend: str = ""
 
     @property
     def label(self) -> str:

@@ -44,7 +44,14 @@ def main() -> None:
 
     benchmarks = list(madminer_file.read_setup(args.config_file).benchmarks)
     processes = _processes(samples)
-    events = _joined(samples, benchmarks, processes, settings.systematics)
+    k_factors = {name: settings.k_factors.get(name, settings.k_factor) for name in processes}
+    events = _joined(samples, benchmarks, k_factors, settings.systematics)
+    for number, (name, k_factor) in enumerate(k_factors.items()):
+        cross_section = events.weights[events.processes == number, 0].sum()
+        print(
+            f"{name}: {cross_section:.4e} pb after cuts at {benchmarks[0]}, "
+            f"k_factor {k_factor:g} included"
+        )
     for name, cross_section in zip(benchmarks, events.weights.sum(axis=0), strict=True):
         print(f"{name}: {cross_section:.4e} pb after cuts")
     order = seeds.generator(settings.seed, "combine").permutation(len(events.weights))
@@ -62,7 +69,7 @@ def main() -> None:
             sides = []
             for side in (0, 1):
                 moved = [_moved(sample, entry["name"], side) for sample in samples]
-                made = _joined(moved, benchmarks, processes, ())
+                made = _joined(moved, benchmarks, k_factors, ())
                 rng = seeds.generator(settings.seed, "combine", entry["name"], side)
                 made = made[rng.permutation(len(made.weights))]
                 columns = (made.observations, made.weights, made.events, made.processes)
@@ -157,6 +164,8 @@ def _sample(file: Path, setup_file: Path) -> madminer_file.Sample:
     at, to = (np.array([list(wanted[b].values()) for b in names]) for names in (basis, missing))
 
     def complete(weights: Array) -> Array:
+        if sample.origin.is_background:
+            return np.repeat(weights[:, :1], len(wanted), axis=1)
         columns = dict(zip(known, weights.T, strict=True))
         if missing:
             at_basis = np.stack([columns[name] for name in basis], axis=1)
@@ -179,17 +188,23 @@ def _sample(file: Path, setup_file: Path) -> madminer_file.Sample:
 def _joined(
     samples: Sequence[madminer_file.Sample],
     benchmarks: Sequence[str],
-    processes: Sequence[str],
+    k_factors: Mapping[str, float],
     systematics: Sequence[Entry],
 ) -> _Events:
-    """Join the samples of all processes, with log responses to the systematics that have them."""
+    """Join the samples of all processes, with log responses to the systematics that have them.
+
+    Weights get the factors ``k_factors`` of their processes, which are numbered in their order.
+    """
     logs: dict[str, list[Array]] = {e["name"]: [] for e in systematics if e["form"] != Form.SHIFTED}
     columns = []
-    for number, process in enumerate(processes):
+    for number, (process, k_factor) in enumerate(k_factors.items()):
         members = [sample for sample in samples if sample.origin.name == process]
+        observations, weights, sampled = _of_process(members, benchmarks)
         columns.append(
             (
-                *_of_process(members, benchmarks),
+                observations,
+                k_factor * weights,
+                sampled,
                 np.full(sum(len(sample.weights) for sample in members), number),
                 np.concatenate([sample.events for sample in members]),
             )
@@ -223,7 +238,7 @@ def _of_process(
     samples: Sequence[madminer_file.Sample], benchmarks: Sequence[str]
 ) -> tuple[Array, Array, Array]:
     """Join the samples of one process: observations, weights and MadMiner's sampling index."""
-    background = not samples[0].origin.benchmark
+    background = samples[0].origin.is_background
     origins = [sample.origin for sample in samples]
     drawn_at = np.array([0 if background else benchmarks.index(o.benchmark) for o in origins])
     n_events = np.array([origin.n_events for origin in origins])

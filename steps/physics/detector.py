@@ -27,7 +27,8 @@ _INVISIBLE = (12, 14, 16)
 _TRACKER_ETA, _CALORIMETER_ETA = 2.5, 5.0
 _ISOLATION_RADIUS, _ISOLATION_PT_MIN = 0.5, 0.5
 _ISOLATION_RATIO = {PHOTON: 0.12, ELECTRON: 0.12, MUON: 0.25}
-_JET_RADIUS, _JET_PT_MIN = 0.5, 20.0
+JET_RADIUS = 0.5
+_JET_PT_MIN = 20.0
 
 # Tracking efficiency by |eta| < 1.5 and < 2.5, each below and above the pT edges.
 _TRACK_EDGES = {"hadron": (0.1, 1.0), ELECTRON: (0.1, 1.0, 100.0), MUON: (0.1, 1.0)}
@@ -286,17 +287,26 @@ def _jets(flow: Array, n_events: int, pt_min: float) -> ak.Array:
         ak.zip(_momenta(flow), with_name="Momentum4D"),
         np.bincount(flow["event"], minlength=n_events),
     )
-    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, _JET_RADIUS)
-    jets = fastjet.ClusterSequence(inputs, definition).inclusive_jets(min_pt=pt_min)
-    return ak.drop_none(jets)
+    return cluster(inputs, pt_min)
 
 
 def _without_overlap(jets: ak.Array, identified: list[ak.Array]) -> ak.Array:
     """Leave out jets that are identified photons or leptons; order by falling pT."""
     for others in identified:
         jet, other = ak.unzip(ak.cartesian([jets, others], nested=True))
-        jets = jets[~ak.any(jet.deltaR(other) < _JET_RADIUS, axis=-1)]
+        jets = jets[~ak.any(jet.deltaR(other) < JET_RADIUS, axis=-1)]
     return jets[ak.argsort(jets.pt, ascending=False)]
+
+
+def cluster(inputs: ak.Array, pt_min: float) -> ak.Array:
+    """Return the anti-kT jets above a transverse momentum.
+
+    Args:
+        inputs: What is clustered, by event, as jagged Momentum4D.
+        pt_min: Least transverse momentum of a jet in GeV.
+    """
+    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, JET_RADIUS)
+    return ak.drop_none(fastjet.ClusterSequence(inputs, definition).inclusive_jets(min_pt=pt_min))
 
 
 def _missing(flow: Array, n_events: int) -> ak.Array:

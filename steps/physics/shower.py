@@ -1,6 +1,8 @@
-"""Parton shower, hadronisation and decays with Pythia 8."""
+"""Parton shower, hadronisation and decays with Pythia 8, and hard processes of its own."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,17 @@ from steps.physics.reweighting import log_ratio
 
 _BATCH = 500
 _MAX_SEED = 900_000_000
+_PB_PER_MB = 1e9
+# Events for one that passes a filter, beyond which it is taken for impossible.
+_TRIES = 100_000
 
 
 class CardError(ValueError):
     """Pythia does not understand a setting, or cannot start with the settings given."""
+
+
+class RareError(ValueError):
+    """Hardly any event passes a filter."""
 
 
 def shower(
@@ -67,11 +76,7 @@ def shower(
         complete = ~ak.to_numpy(ak.is_none(batch))
         kept.append(start + np.flatnonzero(complete))
         weights.append(ak.to_numpy(batch.info.weights[complete]))
-        particles = batch.prt[complete]
-        particles = particles[particles.status > 0]
-        columns.append(
-            ak.zip({"id": particles.id} | {c: particles.p[c] for c in ("e", "px", "py", "pz")})
-        )
+        columns.append(_stable(batch.prt[complete]))
         progress(min(start + _BATCH, n_events))
     names = list(pythia.infoPython().weightNameVector())
     logs = log_responses(names, np.concatenate(weights), variations)
@@ -129,6 +134,106 @@ def _weight_names(entry: Mapping[str, Any]) -> list[str]:
     return [f"shower.{entry['name'].lower()}.{k}" for k in range(len(entry["value"]))]
 
 
+@dataclass(frozen=True)
+class Produced:
+    """Events of a process that Pythia 8 generates itself.
+
+    Attributes:
+        particles: Stable particles of the ``n`` events that pass.
+        weights: Their weights in pb; those of all events, passing or not, sum to the cross
+            section, ``(n,)``.
+        events: Their numbers among all events, ``(n,)``.
+        n_events: Number of all events.
+        cross_section: Pythia's estimate from all that it tried, in pb, and its error.
+        log_responses: Log responses to variations of the shower ``(n, m)`` by name.
+    """
+
+    particles: Particles
+    weights: Array
+    events: Array
+    n_events: int
+    cross_section: tuple[float, float]
+    log_responses: Mapping[str, Array]
+
+
+def produce(
+    settings: Sequence[str],
+    n_events: int,
+    passing: Callable[[Particles], Array],
+    rng: np.random.Generator,
+    progress: Callable[[int], None] = lambda n: None,
+    variations: Sequence[Mapping[str, Any]] = (),
+) -> Produced:
+    """Generate events of a process until some number passes a filter.
+
+    That number is fixed, so that of all events is random, and n / N is a biased estimate of the
+    share that passes; n / (N' - 1) is not, with N' events up to the one that is number n + 1 of
+    those that pass (Haldane, Biometrika 33 (1945) 222). So one more is generated and left out.
+
+    Args:
+        settings: Lines of Pythia 8 command cards: shower, process and beams.
+        n_events: Number of events that pass.
+        passing: Says of events which of them pass, as booleans ``(n,)``.
+        rng: Source of Pythia's own seed.
+        progress: Called with the number of events so far.
+        variations: See :func:`shower`.
+
+    Raises:
+        CardError: Pythia does not know a setting or cannot start.
+        RareError: Hardly any event passes.
+    """
+    pythia = _pythia(
+        [
+            *settings,
+            *variation_settings(variations),
+            "Random:setSeed = on",
+            f"Random:seed = {rng.integers(1, _MAX_SEED)}",
+        ]
+    )
+    columns: list[ak.Array] = []
+    numbers: list[Array] = []
+    weights: list[Array] = []
+    tries = done = passed = 0
+    while passed <= n_events:
+        if tries >= _TRIES * (passed + 1):
+            raise RareError(f"{passed} of {tries} events pass the filter")
+        # The last batch is as long as it takes, by the share that has passed so far.
+        wanted = math.ceil((n_events + 1 - passed) * (tries + 1) / (passed + 1))
+        size = min(_BATCH, wanted)
+        batch = pythia.nextBatch(size, "none")
+        batch = batch[~ak.is_none(batch)]
+        particles = _stable(batch.prt)
+        found = np.flatnonzero(passing(_flatten(particles)))
+        # Packed: else what does not pass is kept in memory with the rest.
+        columns.append(ak.to_packed(particles[found]))
+        numbers.append(done + found)
+        weights.append(np.asarray(ak.to_numpy(batch.info.weights), dtype=float))
+        tries, done, passed = tries + size, done + len(batch), passed + len(found)
+        progress(min(passed, n_events))
+    number = np.concatenate(numbers)
+    n_all, number = int(number[n_events]), number[:n_events]
+    weight = np.concatenate(weights)[:n_all]
+    about = pythia.infoPython()
+    cross_section = _PB_PER_MB * about.sigmaGen()
+    return Produced(
+        particles=_flatten(ak.concatenate(columns)[:n_events]),
+        weights=cross_section * weight[number, 0] / weight[:, 0].sum(),
+        events=number,
+        n_events=n_all,
+        cross_section=(cross_section, _PB_PER_MB * about.sigmaErr()),
+        log_responses=log_responses(list(about.weightNameVector()), weight[number], variations),
+    )
+
+
+def check_start(settings: Sequence[str]) -> None:
+    """Check that Pythia 8 starts with the lines of command cards.
+
+    Raises:
+        CardError: It does not understand one, or cannot start.
+    """
+    _pythia(settings)
+
+
 def check_settings(settings: Sequence[str]) -> None:
     """Check that Pythia 8 understands the lines of a command card.
 
@@ -154,6 +259,12 @@ def _pythia(settings: Sequence[str]) -> Any:
     if not pythia.init():
         raise CardError("Pythia 8 cannot start with these settings")
     return pythia
+
+
+def _stable(particles: ak.Array) -> ak.Array:
+    """Return of events' stable particles what is kept of them."""
+    particles = particles[particles.status > 0]
+    return ak.zip({"id": particles.id} | {c: particles.p[c] for c in ("e", "px", "py", "pz")})
 
 
 def _flatten(particles: ak.Array) -> Particles:

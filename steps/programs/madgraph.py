@@ -255,6 +255,15 @@ def _event_files(folder: Path) -> set[Path]:
     return set((folder / "Events").glob("run_*/unweighted_events.lhe.gz"))
 
 
+def beam_energies(run_card: Card) -> tuple[float, float]:
+    """Return the energies of both beams in GeV; 6500 where a run card does not say."""
+    found = (
+        re.search(rf"^\s*([^#\s=]+)\s*=\s*ebeam{k}\b", run_card.text, re.MULTILINE) for k in (1, 2)
+    )
+    first, second = (float(match[1]) if match else 6500.0 for match in found)
+    return first, second
+
+
 def _set(card: str, values: Mapping[str, float | str]) -> str:
     """Set values of a run card, whose lines read ``value = name``."""
     for name, value in values.items():

@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from steps.backends import detectors, generators
+from steps.backends import detectors, generators, processes
 from steps.events import expressions
+from steps.events.origin import SIGNAL
 from steps.physics.shower import CardError, check_settings
 from steps.settings import arguments, stages, systematics
 from steps.settings.document import load, reject_duplicates
@@ -37,6 +38,9 @@ class PhysicsInput:
     num_events: int
     events_per_job: int
     generator: Mapping[str, Any]
+    pythia_processes: Sequence[Mapping[str, Any]]
+    k_factor: float
+    k_factors: Mapping[str, float]
     shower_card: Mapping[str, str]
     detector: Mapping[str, Any]
     observables: Sequence[Mapping[str, Any]]
@@ -65,6 +69,9 @@ def read(path: Path, parameters: Parameters) -> PhysicsInput:
         _check_expressions(spec)
         generators.choose(spec.generator).check(spec.parameters)
         generators.check_variations(spec.generator, spec.systematics)
+        for process in spec.pythia_processes:
+            processes.check(process)
+            processes.check_variations(process, spec.systematics)
         detectors.choose(spec.detector)
     except SettingError as error:
         raise InputError(f"{path}: {error}") from None
@@ -72,11 +79,13 @@ def read(path: Path, parameters: Parameters) -> PhysicsInput:
         check_settings(spec.shower_card["text"].splitlines())
     except CardError as error:
         raise InputError(f"{path}: shower: {spec.shower_card['name']}: {error}; mend it") from None
-    n_events, jobs = _num_events(spec, parameters), parameters.num_procs_per_job
-    if jobs > n_events:
-        raise InputError(
-            f"num_procs_per_job: {jobs} jobs for {n_events} events per benchmark; choose fewer jobs"
-        )
+    jobs = parameters.num_procs_per_job
+    for n_events in (_num_events(spec, parameters), *_processes_num_events(spec, parameters)):
+        if jobs > n_events:
+            raise InputError(
+                f"num_procs_per_job: {jobs} jobs for {n_events} events per benchmark; "
+                "choose fewer jobs"
+            )
     return spec
 
 
@@ -106,8 +115,13 @@ def divide(spec: PhysicsInput, parameters: Parameters) -> list[stages.Settings]:
         ),
         stages.Generate(
             generator=spec.generator,
-            num_events=_num_events(spec, parameters),
-            events_per_job=_events_per_job(spec, parameters),
+            pythia_processes=[
+                {**process, **_size(spec, parameters, n_events)}
+                for process, n_events in zip(
+                    spec.pythia_processes, _processes_num_events(spec, parameters), strict=True
+                )
+            ],
+            **_size(spec, parameters, _num_events(spec, parameters)),
             seed=parameters.seed,
         ),
         stages.Pythia(
@@ -121,7 +135,12 @@ def divide(spec: PhysicsInput, parameters: Parameters) -> list[stages.Settings]:
             cuts=spec.cuts,
             systematics=systematics.of_detector(spec.systematics),
         ),
-        stages.Combine(systematics=spec.systematics, seed=parameters.seed),
+        stages.Combine(
+            k_factor=spec.k_factor,
+            k_factors=spec.k_factors,
+            systematics=spec.systematics,
+            seed=parameters.seed,
+        ),
     ]
 
 
@@ -129,9 +148,20 @@ def _num_events(spec: PhysicsInput, parameters: Parameters) -> int:
     return parameters.num_events or spec.num_events
 
 
-def _events_per_job(spec: PhysicsInput, parameters: Parameters) -> int:
+def _processes_num_events(spec: PhysicsInput, parameters: Parameters) -> list[int]:
+    """Return the numbers of events of the processes that Pythia generates itself.
+
+    Their shares stay as they are where a parameter of the workflow replaces the generator's number.
+    """
+    usual = _num_events(spec, parameters)
+    own = (process["num_events"] or spec.num_events for process in spec.pythia_processes)
+    return [math.ceil(usual * n_events / spec.num_events) for n_events in own]
+
+
+def _size(spec: PhysicsInput, parameters: Parameters, n_events: int) -> dict[str, int]:
     jobs = parameters.num_procs_per_job
-    return math.ceil(_num_events(spec, parameters) / jobs) if jobs else spec.events_per_job
+    per_job = math.ceil(n_events / jobs) if jobs else spec.events_per_job
+    return {"num_events": n_events, "events_per_job": per_job}
 
 
 def of_stage(args: argparse.Namespace, stage: type[stages.S]) -> stages.S:
@@ -150,23 +180,27 @@ def _load(path: Path) -> PhysicsInput:
     content = load(path, "ph")
     names = [p["parameter_name"] for p in content["parameters"]]
     reject_duplicates(path, "parameters", "parameter_name", names)
-    for section in ("benchmarks", "observables"):
-        reject_duplicates(path, section, "name", [item["name"] for item in content[section]])
+    for listed in ("benchmarks", "observables"):
+        reject_duplicates(path, listed, "name", [item["name"] for item in content[listed]])
     parameters = [
         dict(p) | {"parameter_range": list(_parameter_range(path, p))}
         for p in content["parameters"]
     ]
     # Not the generator's: its settings reach jobs, which must not change with their number.
     sizes = {key: content["generator"].pop(key) for key in ("num_events", "events_per_job")}
+    benchmarks = [b["name"] for b in content["benchmarks"]]
+    of_processes = _processes(path, content["generator"], benchmarks)
+    section, pythia_processes = processes.split(content["generator"])
 
     card = partial(_card, path.parent)
     try:
-        generator = generators.complete(content["generator"], card)
+        generator = generators.complete(section, card)
+        energy = generators.choose(generator).energy if pythia_processes else 0.0
+        pythia_processes = [processes.complete(p, card, energy) for p in pythia_processes]
         detector = detectors.complete(content["detector"], card)
         shower_card = card("shower: card", content["shower"].get("card"), "pythia8.cmnd")
-        entries = systematics.complete(
-            content["systematics"], generators.processes(generator), path.parent
-        )
+        known = [*generators.processes(generator), *(p["name"] for p in pythia_processes)]
+        entries = systematics.complete(content["systematics"], known, path.parent)
     except SettingError as error:
         raise InputError(f"{path}: {error}") from None
     return PhysicsInput(
@@ -177,12 +211,33 @@ def _load(path: Path) -> PhysicsInput:
         morphing=content["set_morphing"],
         **sizes,
         generator=generator,
+        pythia_processes=pythia_processes,
+        **of_processes,
         shower_card=shower_card,
         detector=detector,
         observables=content["observables"],
         cuts=[{key: cut[key] for key in ("expression", "required")} for cut in content["cuts"]],
         systematics=entries,
     )
+
+
+def _processes(path: Path, section: dict[str, Any], benchmarks: Sequence[str]) -> dict[str, Any]:
+    """Check the names of processes, and take their factors, which stage combine applies."""
+    given = section.get("processes", [])
+    reject_duplicates(path, "generator: processes", "name", [p["name"] for p in given])
+    # Names of jobs begin with those of processes, or of benchmarks where there is one process.
+    own = all(p["backend"] == processes.BACKEND for p in given)
+    taken = {*benchmarks, *([SIGNAL] if own else [])}
+    for process in given:
+        if process["backend"] == processes.BACKEND and process["name"] in taken:
+            raise InputError(
+                f"{path}: generator: processes: name '{process['name']}' is that of a benchmark "
+                "or of the generator's own process; rename it"
+            )
+    return {
+        "k_factor": section.pop("k_factor"),
+        "k_factors": {process["name"]: process.pop("k_factor") for process in given},
+    }
 
 
 def _card(folder: Path, where: str, given: str | None, default: str) -> dict[str, str]:

@@ -35,9 +35,13 @@ class Configure(Settings):
 
 @dataclass(frozen=True)
 class Generate(Settings):
-    """Of stage generate; ``num_events`` are those of a benchmark, in all its jobs."""
+    """Of stage generate; ``num_events`` are those of a benchmark, in all its jobs.
+
+    ``pythia_processes`` have ``num_events`` and ``events_per_job`` of their own.
+    """
 
     generator: Section
+    pythia_processes: Sequence[Section]
     num_events: int
     events_per_job: int
     seed: int
@@ -67,8 +71,13 @@ class Delphes(Settings):
 
 @dataclass(frozen=True)
 class Combine(Settings):
-    """Of stage combine; ``systematics`` are all of them."""
+    """Of stage combine; ``systematics`` are all of them.
 
+    ``k_factor`` is that of processes that ``k_factors`` does not name.
+    """
+
+    k_factor: float
+    k_factors: Mapping[str, float]
     systematics: Sequence[Section]
     seed: int
 

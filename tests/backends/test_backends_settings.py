@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from steps.backends import builtin, detectors, generators, plans
+from steps.backends import builtin, detectors, generators, plans, processes
 from steps.physics.generator import Grid
 from steps.stage.errors import SettingError
 
@@ -85,6 +85,54 @@ def test_processes_that_cannot_be(processes, named):
         generators.complete(
             {"backend": "madgraph", "processes": processes, "branching_ratio": 1.0}, card
         )
+
+
+def test_processes_of_pythia_are_split_from_those_of_madgraph():
+    pythia = {"name": "ggF", "backend": "pythia", "card": "ggf.cmnd"}
+    own = PROCESS | {"process_card": "p.dat", "run_card": "r.dat"}
+    both = {"backend": "madgraph", "processes": [own | {"backend": "madgraph"}, pythia]}
+    assert processes.split(both) == ({"backend": "madgraph", "processes": [own]}, [pythia])
+    # Without one of MadGraph there is the shipped one.
+    assert processes.split(both | {"processes": [pythia]}) == ({"backend": "madgraph"}, [pythia])
+    assert processes.split(BUILTIN) == (BUILTIN, [])
+
+
+def test_a_process_of_pythia_has_its_card_and_the_energy_of_the_others():
+    given = {"name": "ggF", "backend": "pythia", "card": "ggf.cmnd", "is_background": False}
+    text = {"name": "ggf.cmnd", "text": "generator: processes: ggF: card ggf.cmnd\n"}
+    made = processes.complete(given, card, 13000.0)
+    assert made == {
+        "name": "ggF",
+        "num_events": None,
+        "card": text,
+        "filter": {},
+        "energy": 13000.0,
+    }
+    wide = {"jets": {"number": 1, "pt_min": 1.0, "mass_min": 2.0, "mass_max": 1.0}}
+    with pytest.raises(SettingError, match="ggF: filter: jets: mass_min is not below mass_max"):
+        processes.check(made | {"card": text | {"text": ""}, "filter": wide})
+
+
+@pytest.mark.parametrize(
+    ("cards", "energy"),
+    [
+        (["  6500.0 = ebeam1\n  6500 = ebeam2 ! GeV\n"], 13000.0),
+        (["# 1.0 = ebeam1\n 7e3 = ebeam1\n7000=ebeam2\n"], 14000.0),
+        ([""], 13000.0),
+        (["", " 6500. = ebeam1\n"], 13000.0),
+        ([" 4000.0 = ebeam1\n"], "4000.0, 6500.0"),
+        (["", " 7000 = ebeam1\n 7000 = ebeam2\n"], "6500.0, 6500.0.*7000.0, 7000.0"),
+    ],
+)
+def test_madgraph_s_energy_is_that_of_its_run_cards(cards, energy):
+    made = [PROCESS | {"run_card": {"name": "r.dat", "text": text}} for text in cards]
+    generator = generators.choose({"backend": "madgraph", "processes": made})
+    if isinstance(energy, float):
+        assert generator.energy == energy
+    else:
+        with pytest.raises(SettingError, match=f"ebeam1, ebeam2 = .*{energy}.*give all the same"):
+            _ = generator.energy
+    assert generators.choose(BUILTIN).energy == 13000.0
 
 
 # ------------------------------------------------------------------ what is checked

@@ -53,7 +53,12 @@ def test_each_stage_has_its_settings(usual):
         "name": "my.cmnd",
         "text": "PartonLevel:MPI = off\n",
     }
-    assert yaml.safe_load(found["combine"]) == {"systematics": [], "seed": 1}
+    assert yaml.safe_load(found["combine"]) == {
+        "k_factor": 1.0,
+        "k_factors": {},
+        "systematics": [],
+        "seed": 1,
+    }
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,32 @@ def remover(*keys):
 
 PROCESS = {"name": "signal", "process_card": "proc.dat", "run_card": "run.dat"}
 
+GGF = {"name": "ggF", "backend": "pythia", "card": "x.cmnd"}
+JETS = {"number": 2, "pt_min": 20.0}
+# Processes beside the built-in one, and what is said of them.
+PYTHIA_S = [
+    (
+        [{"name": "ggF", "card": "x.cmnd"}],
+        ["generator: processes: 1: ", "backend: pythia", "missing"],
+    ),
+    ([GGF | {"backend": "madgraph"}], ["processes: 1: backend", "those of backend: pythia"]),
+    ([GGF | {"backend": "sherpa"}], ["processes: 1: backend"]),
+    ([{"name": "ggF", "backend": "pythia"}], ["processes: 1", "'card' is missing", "Pythia 8"]),
+    ([GGF], ["generator: processes: ggF: card", "no file"]),
+    ([GGF | {"is_background": True}], ["is_background", "always is a background"]),
+    ([GGF | {"branching_ratio": 0.5}], ["branching_ratio", "correct by k_factor"]),
+    ([GGF | {"run_card": "x"}], ["run_card", "take this from their card"]),
+    ([GGF | {"k_factor": 0.0}], ["processes: 1: k_factor"]),
+    ([GGF | {"num_events": 0}], ["processes: 1: num_events"]),
+    ([GGF | {"crad": "x"}], ["crad", "known keys", "filter"]),
+    ([GGF | {"filter": {"taus": JETS}}], ["filter", "taus", "known keys: jets, leptons, photons"]),
+    ([GGF | {"filter": {"jets": {"number": 2}}}], ["filter: jets", "'pt_min' is missing"]),
+    ([GGF | {"filter": {"jets": JETS | {"pt": 1.0}}}], ["filter: jets", "known keys", "eta_max"]),
+    ([GGF, GGF], ["generator: processes", "ggF", "twice"]),
+    ([GGF | {"name": "signal"}], ["processes: name 'signal'", "rename it"]),
+    ([GGF | {"name": "sm"}], ["processes: name 'sm'", "benchmark", "rename it"]),
+]
+
 MISTAKES = [
     # kind, change, words that the line must have
     ("ph", remover("benchmarks", 1, "value_1"), ["benchmarks: w", "value_1", "CPWL2"]),
@@ -249,6 +275,12 @@ MISTAKES = [
         ),
         ["all are backgrounds"],
     ),
+    (
+        "ph",
+        setter("generator", value={"backend": "madgraph", "k_factor": 2.0}),
+        ["generator: k_factor", "each of the processes has its own"],
+    ),
+    *(("ph", setter("generator", value={"processes": made}), words) for made, words in PYTHIA_S),
     (
         "ph",
         setter("detector", value={"backend": "delphes", "card": "none.tcl"}),
