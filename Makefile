@@ -11,7 +11,13 @@ WORKDIR ?=
 INPUT_FILE_PH ?=
 INPUT_FILE_ML ?=
 DATA_FILE ?=
+# Observed events: HDF5, CSV, Parquet or ROOT (docs/observed.md).
+OBSERVED ?=
 CORES ?=
+# Pseudo-data: parameter point, file, seed.
+THETA ?=
+OUT ?= pseudo_data.h5
+SEED ?= 1
 # FRESH=1 runs all steps, also those that are done already.
 FRESH ?=
 # Settings to compare, and the data for it: those of the last run.
@@ -39,9 +45,9 @@ RUN = $(VENV)/bin/python -m scripts.run
 OPTIONS = --profile "$(PROFILE)" --runtime "$(RUNTIME)" --backend "$(BACKEND)" --workdir "$(WORKDIR)" \
 	$(if $(CORES),--cores "$(CORES)") $(if $(FRESH),--fresh) $(ARGS)
 PH = --input-file-ph "$(INPUT_FILE_PH)"
-ML = --input-file-ml "$(INPUT_FILE_ML)"
+ML = --input-file-ml "$(INPUT_FILE_ML)" $(if $(OBSERVED),--observed-file "$(OBSERVED)")
 
-.PHONY: help run run-ph run-ml status verify gc worker \
+.PHONY: help run run-ph run-ml pseudo-data status verify gc worker \
 	reana-check reana-run reana-status reana-download sweep mlflow-server \
 	yadage-run yadage-clean test test-slow test-all test-images test-faults check docs graph lock bench validate validate-networks validate-limits clean \
 	build build-madminer build-ph build-ph-madgraph build-delphes build-ml build-workflow push wheelhouse
@@ -50,6 +56,8 @@ help:
 	@echo "make run                                the whole analysis, from theory to limits"
 	@echo "make run-ph [INPUT_FILE_PH=...]         physics alone"
 	@echo "make run-ml DATA_FILE=... [INPUT_FILE_ML=...]  machine learning alone"
+	@echo "make run OBSERVED=...                   observed limits beside the expected ones"
+	@echo "make pseudo-data THETA='0.3,-0.2' [DATA_FILE=... OUT=... SEED=...]  events to try that with"
 	@echo "make status [HALF=ph|ml]                what is done, what would run and why; runs nothing"
 	@echo "make verify [WORKDIR=...]               what was changed by hand since the run"
 	@echo "make gc [WORKDIR=...]                   delete kept steps that no results use"
@@ -83,6 +91,12 @@ run-ph: $(VENV)/run.stamp $(CELERY)
 
 run-ml: $(TRACKED) $(CELERY)
 	@$(RUN) ml $(OPTIONS) $(ML) --data-file "$(DATA_FILE)"
+
+# Docs: docs/observed.md. Events of the last run, by default.
+pseudo-data: $(VENV)/run.stamp
+	@$(VENV)/bin/python -m scripts.pseudo_data --theta="$(THETA)" --out "$(OUT)" --seed "$(SEED)" \
+		--data-file "$(or $(DATA_FILE),$(LAST_DATA))" \
+		$(if $(INPUT_FILE_ML),--input-file-ml "$(INPUT_FILE_ML)") $(ARGS)
 
 # Of the whole, or of one half.
 status: $(TRACKED) $(CELERY)

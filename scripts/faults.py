@@ -33,6 +33,7 @@ _PROFILE = {
     "seed": 1,
     "num_events": 400,
     "num_procs_per_job": 0,
+    "observed_file": "",
     "mlflow_args_s": "n_samples_train=1000",
     "mlflow_args_t": "num_epochs=2",
     "mlflow_args_e": "n_toys=0",

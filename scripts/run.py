@@ -178,6 +178,7 @@ def _parser() -> argparse.ArgumentParser:
         ("input-file-ph", "physics input file"),
         ("input-file-ml", "machine-learning input file"),
         ("data-file", "MadMiner HDF5 file to analyse, for ml alone"),
+        ("observed-file", "observed events: HDF5, CSV, Parquet or ROOT (file.root:tree)"),
         ("sweep-file", "settings of the training to compare, for sweep alone"),
     ):
         where = "relative to the current directory or inputs/ (default: from the profile)"
@@ -246,11 +247,13 @@ def _check_inputs(target: str, values: Mapping[str, Any], runtime: str) -> None:
 
     files = _input_files(target, values)
     try:
-        whole.check(values, **files, programs=runtime == "native")
+        found = whole.check(values, **files, programs=runtime == "native")
         if "sweep_file" in values:
             sweeps.read(Path(values["sweep_file"]))
     except InputError as error:
         raise UsageError(str(error)) from None
+    for warning in found:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _input_files(target: str, values: Mapping[str, Any]) -> dict[str, Path | None]:
@@ -301,7 +304,7 @@ def _with_files(text: str, target: str, values: Mapping[str, Any]) -> str:
 def _keep_apart(values: Mapping[str, Any], place: Path) -> None:
     """Refuse input files that the run would move away or delete."""
     for name in parameters.FILES:
-        path = Path(values.get(name) or os.devnull)
+        path = Path(parameters.split(values.get(name) or os.devnull)[0])
         for folder in (place, workdir.failed(place)):
             if folder in path.parents:
                 raise UsageError(

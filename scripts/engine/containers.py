@@ -12,6 +12,7 @@ import yaml
 
 from scripts.engine import tracking
 from scripts.engine.errors import UsageError
+from scripts.engine.parameters import split
 
 # How each engine says whether it runs without root.
 _ROOTLESS = {
@@ -56,7 +57,8 @@ def environment(engine: str, parameters: Mapping[str, Any], inputs: Path) -> dic
         parameters: Values of the workflow's parameters, files as absolute paths.
         inputs: The inputs folder, which Packtivity mounts by itself.
     """
-    files = [Path(value) for value in parameters.values() if str(value).startswith("/")]
+    texts = [split(str(value))[0] for value in parameters.values()]
+    files = [Path(text) for text in texts if text.startswith("/")]
     outside = {path.parent for path in files if path.is_file() and inputs not in path.parents}
     # Results must belong to the user, who could not delete them otherwise: the user of the same
     # number, or where the engine runs without root, its root.

@@ -12,8 +12,13 @@ import yaml
 
 from scripts.engine.errors import UsageError
 
-FILES = ("input_file", "input_file_ph", "input_file_ml", "data_file", "sweep_file")
+OPTIONAL = ("observed_file",)
+"""Parameters whose values are files, or empty for none."""
+
+FILES = ("input_file", "input_file_ph", "input_file_ml", "data_file", "sweep_file", *OPTIONAL)
 """Parameters whose values are files."""
+
+_EMPTY = ("", "''")
 
 _OLDER_NAMES = {"njobs": "num_procs_per_job"}
 
@@ -101,6 +106,12 @@ def from_command_line(
     return settings
 
 
+def split(text: str) -> tuple[str, str]:
+    """Return the path of a file, and ``:tree`` where it names one of a ROOT file."""
+    path, colon, tree = text.rpartition(":")
+    return (path, colon + tree) if path.endswith(".root") else (text, "")
+
+
 def _value(text: str) -> Any:
     try:
         value = yaml.safe_load(text)
@@ -141,19 +152,22 @@ def merge(
 
 def _final(name: str, setting: Setting | None) -> Any:
     is_file = name in FILES
+    if name in OPTIONAL and (setting is None or not setting.value or setting.value in _EMPTY):
+        return ""
     if setting is None or (is_file and not setting.value):
         option = "--" + name.replace("_", "-") + " FILE" if is_file else f"-p {name}=VALUE"
         raise UsageError(f"{name}: no value; set it in the profile or with {option}")
     if is_file:
-        return str(_file(setting))
+        return _file(setting)
     # Users of the upstream workflow write '' for "none", quotes included.
-    return "" if setting.value == "''" else setting.value
+    return "" if setting.value in _EMPTY else setting.value
 
 
-def _file(setting: Setting) -> Path:
+def _file(setting: Setting) -> str:
+    text, tree = split(str(setting.value))
     for folder in setting.folders:
-        path = (folder / str(setting.value)).resolve()
+        path = (folder / text).resolve()
         if path.is_file():
-            return path
+            return f"{path}{tree}"
     places = ", ".join(str(folder) for folder in setting.folders)
     raise UsageError(f"{setting.origin}: no file '{setting.value}' (looked in {places})")

@@ -1,4 +1,4 @@
-"""Likelihoods of MadMiner's networks, given the data expected at a true point."""
+"""Likelihoods of MadMiner's networks, given the data expected at a true point, or observed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -55,13 +55,15 @@ class Parts:
 class Analysis:
     """A simulation, what limits are wanted of, and the parameter points ``(g, p)`` of these.
 
-    Log likelihoods are ``(1 + n_bags, g)``, the nominal one first.
+    Log likelihoods are ``(1 + n_bags, g)``, the nominal one first; where there are observed events
+    ``(2 (1 + n_bags), g)``, those given the expected data, then those given the observed.
     """
 
     simulation: Simulation
     parts: Parts
     target: Target
     points: Array
+    observed: Array | None = None
 
     def rate(self) -> Array:
         """Return the Poisson log likelihoods of the number of events, up to a constant."""
@@ -70,17 +72,38 @@ class Analysis:
         observed = rates @ self.simulation.polynomial.weights(self.target.theta_true[None]).T
         expected = rates @ monomials.T
         log_likelihoods: Array = observed * np.log(expected) - expected
-        return log_likelihoods
+        if self.observed is None:
+            return log_likelihoods
+        counted = len(self.observed) * np.log(expected) - expected
+        return np.vstack([log_likelihoods, counted])
+
+    @property
+    def _judged(self) -> Array:
+        """Observations of the test events, and the observed ones, ``(m, n_observables)``."""
+        test = self.simulation.x[self.parts.test]
+        return test if self.observed is None else np.vstack([test, self.observed])
+
+    def _bag(self, row: int) -> int:
+        """Return the number of the bag of a row of log likelihoods, 0 for none."""
+        return row % len(self.simulation.multiplicity)
 
     def _counts(self) -> Array:
-        """Return how many of each test event are expected, ``(1 + n_bags, n_test)``."""
+        """Return how many of each judged event there are, a row for each log likelihood."""
         simulation, truth = self.simulation, self.target.theta_true
         shares = simulation.multiplicity[:, self.parts.test]
         shares = shares * simulation.weights(truth[None])[0, self.parts.test]
         rates = simulation.rates(self.target.luminosity)
         expected = rates @ simulation.polynomial.weights(truth[None]).T
         counts: Array = shares / shares.sum(axis=1, keepdims=True) * expected
-        return counts
+        if self.observed is None:
+            return counts
+        n_bags, n_test, n_observed = *counts.shape, len(self.observed)
+        return np.block(
+            [
+                [counts, np.zeros((n_bags, n_observed))],
+                [np.zeros((n_bags, n_test)), np.ones((n_bags, n_observed))],
+            ]
+        )
 
     def of_ratio(
         self, evaluate: Callable[[Array, Array], Array], references: Sequence[Array]
@@ -96,7 +119,7 @@ class Analysis:
                 as it is.
         """
         simulation, points = self.simulation, self.points
-        counts = self._counts()
+        counts, judged = self._counts(), self._judged
         below = simulation.multiplicity[:, self.parts.test] * np.mean(
             [
                 _normalised(simulation.weights(point[None])[0, self.parts.test])
@@ -105,18 +128,22 @@ class Analysis:
             or [np.zeros(len(self.parts.test))],
             axis=0,
         )
-        total, norm = (np.zeros((len(counts), len(points))) for _ in range(2))
+        # Observed events are not of the denominator's.
+        below = np.pad(below, ((0, 0), (0, len(judged) - below.shape[1])))
+        total, norm = (np.zeros((len(each), len(points))) for each in (counts, below))
         batch = max(1, _MOST_NUMBERS // len(points))
-        for start in range(0, len(self.parts.test), batch):
+        for start in range(0, len(judged), batch):
             part = slice(start, start + batch)
-            log_r = evaluate(simulation.x[self.parts.test[part]], points)
+            log_r = evaluate(judged[part], points)
             # Morphing can give an event a negative weight; there the ratio has no logarithm.
             log_r[:, ~np.isfinite(log_r).all(axis=0)] = 0.0
             total += counts[:, part] @ log_r.T
             norm += below[:, part] @ np.exp(log_r).T
         if len(references):
             norm /= below.sum(axis=1, keepdims=True)
-            total -= counts.sum(axis=1, keepdims=True) * np.log(np.maximum(norm, _EMPTY))
+            log_norm = np.log(np.maximum(norm, _EMPTY))
+            rows = [self._bag(row) for row in range(len(counts))]
+            total -= counts.sum(axis=1, keepdims=True) * log_norm[rows]
         return total
 
     def of_score(self, evaluate: Callable[[Array], Array]) -> Array:
@@ -125,14 +152,15 @@ class Analysis:
         Args:
             evaluate: Function from observations ``(n, n_observables)`` to scores ``(n, p)``.
         """
-        simulation, filling, test = self.simulation, self.parts.filling, self.parts.test
-        scores = evaluate(simulation.x[np.concatenate([filling, test])])
+        simulation, filling = self.simulation, self.parts.filling
+        scores = evaluate(np.vstack([simulation.x[filling], self._judged]))
         p = scores.shape[1]
         n_bins = min(int((len(filling) / _EVENTS_PER_BIN) ** (1 / p)), _SCORE_BINS.get(p, 12))
         bins = closure.quantile_bins(scores, _first(len(filling), len(scores)), max(n_bins, 2))
         filled, judged = bins.index[: len(filling)], bins.index[len(filling) :]
         counts, found = self._counts(), []
-        for multiplicity, expected in zip(simulation.multiplicity[:, filling], counts, strict=True):
+        for row, expected in enumerate(counts):
+            multiplicity = simulation.multiplicity[self._bag(row), filling]
             weights = simulation.coefficients[filling] * multiplicity[:, None]
             densities = np.stack([np.bincount(filled, w, bins.size) for w in weights.T], axis=-1)
             content = np.bincount(judged, expected, bins.size)
@@ -160,9 +188,7 @@ class Analysis:
             reference: Point at which the score was trained.
         """
         simulation = self.simulation
-        train, test = (
-            evaluate(simulation.x[rows]) for rows in (self.parts.filling, self.parts.test)
-        )
+        train, test = (evaluate(x) for x in (simulation.x[self.parts.filling], self._judged))
         weights = {
             k: simulation.weights(point[None])[0, self.parts.filling]
             for k, point in enumerate([*self.points, reference])
@@ -176,7 +202,8 @@ class Analysis:
             edges = np.quantile(h, np.linspace(0, 1, _SALLINO_BINS + 1)[1:-1])
             filled = np.searchsorted(edges, h)
             judged = np.searchsorted(edges, test @ direction)
-            for row, multiplicity in enumerate(simulation.multiplicity[:, self.parts.filling]):
+            for row in range(len(counts)):
+                multiplicity = simulation.multiplicity[self._bag(row), self.parts.filling]
                 here, there = (
                     _normalised(np.bincount(filled, multiplicity * w, _SALLINO_BINS))
                     for w in (weights[k], at_reference)
@@ -199,7 +226,7 @@ def _first(n: int, of: int) -> Array:
 def log_likelihoods(
     analysis: Analysis, method: Method, model: Estimator, references: Sequence[Array]
 ) -> Array:
-    """Return the kinematic log likelihoods ``(1 + n_bags, g)`` that a method makes.
+    """Return the kinematic log likelihoods that a method makes, see :class:`Analysis`.
 
     Args:
         analysis: Expected data and parameter points.

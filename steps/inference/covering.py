@@ -11,15 +11,19 @@ from steps.inference.frames import Frame
 from steps.inference.likelihood import Densities
 from steps.inference.statistics import CONFIDENCE_LEVELS
 
-# By number of parameters: points along each for Neyman's construction, and for the fits.
+MORE = 4
+"""As many times the pseudo-experiments of a threshold tell a coverage to a per cent."""
+
+GRID = {1: 101, 2: 25, 3: 11}
+"""Points along each parameter in which best fits are sought, by number of parameters."""
+
+MOST_EVENTS = {1: 40_000, 2: 40_000, 3: 4_000}
+"""Simulated events that pseudo-experiments are drawn from, at most, likewise."""
+
+# Points along each parameter for Neyman's construction.
 _POINTS = {1: 21, 2: 9, 3: 3}
-_GRID = {1: 101, 2: 25, 3: 11}
-# Simulated events that pseudo-experiments are drawn from, at most.
-_MOST_EVENTS = {1: 40_000, 2: 40_000, 3: 4_000}
 # Points up to this q may be inside a contour, of data other than the expected ones too.
 _REACH = 12.0
-# A coverage is told to a per cent with as many times the pseudo-experiments of a threshold.
-_MORE = 4
 
 
 def toys(
@@ -47,8 +51,8 @@ def toys(
         each with its error, ``(n_points, p + 8)``.
     """
     levels, p = list(CONFIDENCE_LEVELS.values()), len(frame.resolutions)
-    axes = [np.linspace(low, high, _GRID[p]) for low, high in frame.target.region.tolist()]
-    model = pseudo_experiments.Model(likelihood, axes, counts).thinned(_MOST_EVENTS[p], rng)
+    axes = [np.linspace(low, high, GRID[p]) for low, high in frame.target.region.tolist()]
+    model = pseudo_experiments.Model(likelihood, axes, counts).thinned(MOST_EVENTS[p], rng)
     found = pseudo_experiments.neyman(
         model, _within(frame, likelihood, _POINTS[p]), levels, n_toys, rng
     )
@@ -57,7 +61,7 @@ def toys(
     low, high = frame.target.region.T
     wanted = np.atleast_2d(np.array(points, dtype=float))
     for point in wanted[((wanted >= low) & (wanted <= high)).all(axis=1)]:
-        q = pseudo_experiments.experiments(model.table, model.at(point), _MORE * n_toys, rng)
+        q = pseudo_experiments.experiments(model.table, model.at(point), MORE * n_toys, rng)
         cuts = np.concatenate([chi2.isf(levels, df=len(axes)), found.at(point[None])[:, 0]])
         covered = [value for cut in cuts for value in pseudo_experiments.coverage(q, float(cut))]
         rows.append([*point, *covered])

@@ -10,7 +10,7 @@ from scipy.special import expit, log_expit
 
 from steps.arrays import Array
 from steps.inference import closure, evidence, quality
-from steps.inference.follow import focus, reach
+from steps.inference.follow import focus, joined, reach
 from steps.inference.judging import Names
 from steps.inference.likelihood import Densities
 from steps.inference.methods import Method
@@ -174,7 +174,8 @@ def _focus(sample: Sample, target: Target) -> Array:
         likelihoods(sample, target.region, target.theta_true, target.luminosity, with_rate=rate)[0]
         for rate in target.rates
     ]
-    return focus(nominal, target.region, target.theta_true, far)
+    box = focus(nominal, target.region, target.theta_true, far)
+    return box if target.keep is None else joined(box, target.keep)
 
 
 @dataclass(frozen=True)
@@ -256,6 +257,35 @@ def likelihoods(
                 region=region,
                 counts=events * at_truth,
                 densities=sample.events.densities[bag],
+                norm=norms[bag],
+                rate=events @ sample.coefficients if with_rate else None,
+            )
+        )
+    return found
+
+
+def observed_likelihoods(
+    sample: Sample, densities: Array, region: Array, luminosity: float, *, with_rate: bool
+) -> list[Densities]:
+    """Return the log likelihoods given observed events, nominal and of each bag.
+
+    Args:
+        sample: The simulated events, whose mean density is the norm.
+        densities: What the networks say of the observed ones, see :meth:`Ensemble.densities`.
+        region: Lowest and highest value of each parameter, ``(p, 2)``.
+        luminosity: Integrated luminosity in 1/pb.
+        with_rate: Whether their number is part of it.
+    """
+    norms = sample.events.norms()
+    found = []
+    for bag, multiplicity in enumerate(sample.events.multiplicity):
+        events = multiplicity * (luminosity * len(multiplicity) / multiplicity.sum())
+        found.append(
+            Densities(
+                polynomial=sample.events.polynomial,
+                region=region,
+                counts=np.ones(densities.shape[1]),
+                densities=densities[bag],
                 norm=norms[bag],
                 rate=events @ sample.coefficients if with_rate else None,
             )

@@ -4,7 +4,7 @@ All is arrays by name, as files of results hold them; ``<name>`` is that of a li
 number of events or without, see :data:`steps.inference.frames.NAMES`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,9 @@ from steps.inference import (
     covering,
     cross_fitted,
     evidence,
+    goodness,
     judging,
+    observing,
     reliability,
     samples,
     support,
@@ -24,7 +26,9 @@ from steps.inference import (
 from steps.inference.clipping import Cuts
 from steps.inference.cross_fitted import Sample
 from steps.inference.frames import NAMES, Frame
+from steps.inference.goodness import Expected, Fit, Quantity
 from steps.inference.likelihood import Densities, Likelihood
+from steps.inference.observing import PREFIX, Data, Experiment
 from steps.inference.targets import Target
 
 Random = Callable[..., np.random.Generator]
@@ -44,6 +48,7 @@ class Evaluated:
         benchmarks: Parameter points ``(b, p)`` that may tell of them.
         frame: Where limits are set.
         names: Names of what there is.
+        data: Observed events; None where there are none.
     """
 
     sample: Sample
@@ -51,6 +56,7 @@ class Evaluated:
     benchmarks: Array
     frame: Frame
     names: judging.Names
+    data: Data | None = None
 
     @property
     def case(self) -> judging.Case:
@@ -118,7 +124,8 @@ def of_cross_fitted(evaluated: Evaluated, wanted: Wanted, random: Random) -> dic
         is not reliable, and ``evidence/<name>/<kind>``, global p-value, change of q and error of
         the worst test of each kind; of pseudo-experiments, if wanted and there is a grid,
         ``thresholds/<name>/<level>`` and ``coverage/<name>``, see
-        :func:`steps.inference.covering.toys`. Of all ``fisher/<method>`` and
+        :func:`steps.inference.covering.toys`. The same of ``observed/<name>`` given observed
+        events, and what :func:`_observed` says. Of all ``fisher/<method>`` and
         ``fisher_error/<method>``, and what :mod:`steps.inference.truncated`,
         :mod:`steps.inference.clipping`, :func:`steps.inference.cross_fitted.compare` and
         :func:`steps.inference.cross_fitted.joint` say.
@@ -134,6 +141,8 @@ def of_cross_fitted(evaluated: Evaluated, wanted: Wanted, random: Random) -> dic
         arrays |= _judged(evaluated, name, found)
         if wanted.n_toys and evaluated.frame.has_grid:
             arrays |= _covered(evaluated, wanted, name, found[0], random("toys", name))
+        if evaluated.data:
+            arrays |= _observed(evaluated, wanted, evaluated.data, name, random)
     # Linear terms are those of an expansion about zero, and bins count events.
     if True in target.rates and not target.theta_true.any():
         arrays |= truncated.to_arrays(sample, target.luminosity)
@@ -171,6 +180,81 @@ def of_grid(case: judging.Case, kinematics: Array, rate: Array) -> dict[str, Arr
         found = reliability.findings(judging.facts(case, likelihoods))
         arrays[f"findings/{name}"] = judging.lines(found)
     return arrays
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What observed events are counted in, where pseudo-experiments are not fitted again.
+
+    Attributes:
+        quantities: Values of simulated and observed events by name.
+        expected: What the theory expects of the simulated ones.
+        n_toys: Number of pseudo-experiments.
+    """
+
+    quantities: Mapping[str, Quantity]
+    expected: Expected
+    n_toys: int
+
+
+def of_observed_grid(
+    case: judging.Case, kinematics: Array, rate: Array, counted: Counted, random: Random
+) -> dict[str, Array]:
+    """Return limits given observed events, of log likelihoods as :func:`of_grid`.
+
+    Returns:
+        As :func:`of_cross_fitted` has of observed events, without a p-value of the true point by
+        pseudo-experiments.
+    """
+    arrays: dict[str, Array] = {}
+    theta = case.frame.target.theta_true
+    for with_rate in case.frame.target.rates:
+        of = f"{PREFIX}{NAMES[with_rate]}"
+        likelihoods = [case.frame.interpolated(row) for row in kinematics + rate * with_rate]
+        arrays |= case.frame.curve(of, likelihoods)
+        facts = replace(judging.facts(case, likelihoods), best_fit=None)
+        arrays[f"findings/{of}"] = judging.lines(reliability.findings(facts))
+        best = observing.best_fit(arrays, of)
+        arrays[f"truth/{of}"] = np.array(
+            [*observing.distance(likelihoods[0], best, theta), np.nan, counted.n_toys]
+        )
+        tested = goodness.test(
+            counted.quantities,
+            counted.expected,
+            Fit(best, best),
+            counted.n_toys,
+            random("observed", of),
+            with_rate=with_rate,
+        )
+        arrays |= {f"goodness/{of}/{quantity}": row for quantity, row in tested.items()}
+    return arrays
+
+
+def _observed(
+    evaluated: Evaluated, wanted: Wanted, data: Data, name: str, random: Random
+) -> dict[str, Array]:
+    """Return limits given observed events.
+
+    Returns:
+        Of ``observed/<name>`` the curve and the findings; ``truth/observed/<name>``, q of the true
+        point, its p-values by Wilks' theorem and by pseudo-experiments, and the number of these;
+        ``goodness/observed/<name>/<quantity>``, see :func:`steps.inference.goodness.test`.
+    """
+    sample, frame = evaluated.sample, evaluated.frame
+    of, target, with_rate = f"{PREFIX}{name}", frame.target, name == NAMES[True]
+    found = cross_fitted.observed_likelihoods(
+        sample, data.densities, target.region, target.luminosity, with_rate=with_rate
+    )
+    arrays = frame.curve(of, found, cross_fitted.TRAINING_ERROR)
+    facts, _ = evaluated.judged(found)
+    # Observed events need not fit best at the true point.
+    arrays[f"findings/{of}"] = judging.lines(reliability.findings(replace(facts, best_fit=None)))
+    best, n_toys = observing.best_fit(arrays, of), covering.MORE * wanted.n_toys
+    experiment = Experiment(sample, evaluated.x, evaluated.names.observables, frame, data, n_toys)
+    p_value, tested = observing.toys(experiment, found[0], best, random("observed", name))
+    truth = observing.distance(found[0], best, target.theta_true)
+    arrays[f"truth/{of}"] = np.array([*truth, p_value, n_toys])
+    return arrays | {f"goodness/{of}/{quantity}": row for quantity, row in tested.items()}
 
 
 def _judged(evaluated: Evaluated, name: str, likelihoods: Sequence[Likelihood]) -> dict[str, Array]:

@@ -64,6 +64,13 @@ def focus(
     return box
 
 
+def joined(one: Array, other: Array) -> Array:
+    """Return the smallest box that holds two, ``(p, 2)`` each."""
+    return np.stack(
+        [np.minimum(one[:, 0], other[:, 0]), np.maximum(one[:, 1], other[:, 1])], axis=-1
+    )
+
+
 def _around(points: Array, region: Array) -> Array:
     """Return a box about points with a margin, within a region."""
     low, high = points.min(axis=0), points.max(axis=0)

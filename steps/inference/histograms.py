@@ -42,12 +42,16 @@ class Histogram:
         contents: Coefficients of their weights in pb, ``(1 + n_bags, n_folds, n_bins, c)``, summed.
         densities: Coefficients of the mean weight in pb that the other folds say of an event in a
             bin, likewise.
+        columns: Numbers of the observables.
+        edges: Inner edges of the bins of each.
     """
 
     polynomial: Polynomial
     events: Array
     contents: Array
     densities: Array
+    columns: Sequence[int]
+    edges: Sequence[Array]
 
     @classmethod
     def of(cls, simulation: Simulation, columns: Sequence[int], fold: Array) -> Self:
@@ -62,7 +66,9 @@ class Histogram:
             ValueError: There are more than two observables.
         """
         multiplicity = simulation.multiplicity
-        index, shape = bins(simulation.x[:, list(columns)])
+        chosen = simulation.x[:, list(columns)]
+        edges = inner_edges(chosen)
+        index, shape = bins(chosen, edges)
         n_folds, n_bins = int(fold.max()) + 1, int(np.prod(shape))
         cells = fold * n_bins + index
         each = np.column_stack([np.ones(len(index)), simulation.coefficients])
@@ -82,6 +88,8 @@ class Histogram:
             events.reshape(flat),
             contents.reshape(*flat, -1),
             densities.reshape(*flat, -1),
+            columns,
+            edges,
         )
 
     def norms(self) -> Array:
@@ -95,18 +103,14 @@ class Histogram:
         return means
 
 
-def bins(x: Array) -> tuple[Array, tuple[int, int]]:
-    """Sort events into bins.
+def inner_edges(x: Array) -> list[Array]:
+    """Return the inner edges of the bins of one or two observables.
 
     Those of an angle are equal. Others have equal probability in the mixture, but for the tails,
     where bins halve it: operators act there.
 
     Args:
         x: Observations ``(n, n_observables)``.
-
-    Returns:
-        Bin of each event ``(n,)``, and the number of bins along either axis, of which the second is
-        one for a single observable; the second axis varies fastest.
 
     Raises:
         ValueError: There are more than two observables.
@@ -117,7 +121,21 @@ def bins(x: Array) -> tuple[Array, tuple[int, int]]:
             f"a histogram of {n_observables} observables has too few events per bin; "
             f"name one or {MOST} observables"
         )
-    edges = [_edges(column, _CORE[n_observables]) for column in x.T]
+    return [_edges(column, _CORE[n_observables]) for column in x.T]
+
+
+def bins(x: Array, edges: Sequence[Array] | None = None) -> tuple[Array, tuple[int, int]]:
+    """Sort events into bins.
+
+    Args:
+        x: Observations ``(n, n_observables)``.
+        edges: Inner edges of each; those of the events themselves by default.
+
+    Returns:
+        Bin of each event ``(n,)``, and the number of bins along either axis, of which the second is
+        one for a single observable; the second axis varies fastest.
+    """
+    edges = inner_edges(x) if edges is None else edges
     places = tuple(
         np.searchsorted(inner, column, side="right")
         for inner, column in zip(edges, x.T, strict=True)
@@ -163,6 +181,40 @@ def likelihoods(
                 densities=histogram.densities[bag].reshape(expected.shape)[filled] / unit,
                 norm=norms[bag] / unit,
                 rate=expected.sum(axis=0) if with_rate else None,
+            )
+        )
+    return found
+
+
+def observed_likelihoods(
+    histogram: Histogram, x: Array, region: Array, luminosity: float, *, with_rate: bool
+) -> list[Densities]:
+    """Return the log likelihoods given observed events, nominal and of each bag.
+
+    They are in no fold: the mean of what the folds say judges them.
+
+    Args:
+        histogram: The histograms.
+        x: Observed events, all of their observables, ``(m, n_observables)``.
+        region: Lowest and highest value of each parameter, ``(p, 2)``.
+        luminosity: Integrated luminosity in 1/pb.
+        with_rate: Whether their number is part of it.
+    """
+    index, _ = bins(x[:, list(histogram.columns)], histogram.edges)
+    sizes = histogram.events.sum(axis=(1, 2))
+    found = []
+    for bag, norm in enumerate(histogram.norms()):
+        rate = histogram.contents[bag].sum(axis=(0, 1)) * (luminosity * sizes[0] / sizes[bag])
+        # Densities of about one.
+        unit = norm @ histogram.polynomial.weights(region.mean(axis=1)[None])[0]
+        found.append(
+            Densities(
+                polynomial=histogram.polynomial,
+                region=region,
+                counts=np.ones(len(index)),
+                densities=histogram.densities[bag].mean(axis=0)[index] / unit,
+                norm=norm / unit,
+                rate=rate if with_rate else None,
             )
         )
     return found

@@ -6,7 +6,7 @@ theory is, and has several places to go to. Thresholds that are quantiles of q i
 at each point (Neyman, doi:10.1098/rsta.1937.0005; physics/9711021) cover there too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -66,6 +66,18 @@ class Table:
             rows = slice(start, start + batch)
             table[rows] = _log_ratios(likelihood, points, rows)
         return cls(axes, table, _expected(likelihood, points))
+
+    def values(self, counts: Array | csr_array) -> Array:
+        """Return log likelihoods on the grid ``(m, n_grid)``, given how often each event occurs.
+
+        Args:
+            counts: In each of m experiments, ``(m, n)``.
+        """
+        values: Array = (counts @ self.log_ratios).astype(float)
+        if self.expected is not None:
+            total = counts.sum(axis=1, dtype=float)
+            values += total[:, None] * np.log(self.expected) - self.expected
+        return values
 
 
 @dataclass(frozen=True)
@@ -219,16 +231,29 @@ def experiments(table: Table, truth: Hypothesis, n_toys: int, rng: np.random.Gen
     Returns:
         q of each, ``(n_toys,)``, never negative.
     """
-    size, n_grid = table.log_ratios.shape
-    n_events = truth.counts.sum()
-    sparse = n_events < _SPARSE * size
-    batch = int(max(1, _MOST_NUMBERS // (n_grid + (n_events if sparse else size))))
+    _, n_grid = table.log_ratios.shape
+    return np.concatenate(
+        [_q(table, truth, counts) for counts in batches(truth.counts, n_grid, n_toys, rng)]
+    )
+
+
+def batches(
+    expected: Array, n_numbers: int, n_toys: int, rng: np.random.Generator
+) -> Iterator[Array | csr_array]:
+    """Yield how often each event occurs in pseudo-experiments, ``(n_some, n)``, some at a time.
+
+    Args:
+        expected: Number of times that each event, or bin, is expected to occur, ``(n,)``.
+        n_numbers: Further numbers that are held of each pseudo-experiment.
+        n_toys: Number of pseudo-experiments.
+        rng: Source of randomness.
+    """
+    n_events = expected.sum()
+    sparse = n_events < _SPARSE * len(expected)
+    batch = int(max(1, _MOST_NUMBERS // (n_numbers + (n_events if sparse else len(expected)))))
     draw = _drawn if sparse else _counted
-    found = []
     for start in range(0, n_toys, batch):
-        counts = draw(truth.counts, min(batch, n_toys - start), rng)
-        found.append(_q(table, truth, counts))
-    return np.concatenate(found)
+        yield draw(expected, min(batch, n_toys - start), rng)
 
 
 def _drawn(expected: Array, n_toys: int, rng: np.random.Generator) -> csr_array:
@@ -250,11 +275,10 @@ def _counted(expected: Array, n_toys: int, rng: np.random.Generator) -> Array:
 
 
 def _q(table: Table, truth: Hypothesis, counts: Array | csr_array) -> Array:
-    on_grid = (counts @ table.log_ratios).astype(float)
+    on_grid = table.values(counts)
     at_truth = counts @ truth.log_ratio
     if table.expected is not None:
         total = counts.sum(axis=1, dtype=float)
-        on_grid += total[:, None] * np.log(table.expected) - table.expected
         at_truth = at_truth + total * np.log(truth.expected) - truth.expected
     best = _maxima(on_grid.reshape(-1, *map(len, table.axes)))
     q: Array = 2 * np.maximum(best - at_truth, 0.0)

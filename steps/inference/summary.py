@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from steps.arrays import Array
-from steps.inference import evidence, intervals, truncated
+from steps.inference import evidence, goodness, intervals, truncated
 from steps.inference.statistics import CONFIDENCE_LEVELS, level
 from steps.inference.surfaces import MOST_PARAMETERS, Surface, refined
 
@@ -40,6 +40,10 @@ class Curve:
             and the mean taken afterwards; its error is not known.
         tests: The worst test of the ratio of each kind: its global p-value, the change of q, and
             the error of that.
+        truth: Of observed events q of the true point, its p-values by Wilks' theorem and by
+            pseudo-experiments, and the number of these; None of expected ones.
+        goodness: Of observed events chi2, number of bins and p-value by quantity, of the
+            evaluation that fits worst, see :func:`steps.inference.goodness.test`.
     """
 
     intervals: Sequence[intervals.Intervals]
@@ -49,6 +53,8 @@ class Curve:
     coverage: Array | None
     pairs: Mapping[tuple[int, int], Surface] = field(default_factory=dict)
     tests: Mapping[str, Array] = field(default_factory=dict)
+    truth: Array | None = None
+    goodness: Mapping[str, Array] = field(default_factory=dict)
 
     @classmethod
     def read(cls, runs: Sequence[Arrays], name: str, resolutions: Sequence[int]) -> "Curve":
@@ -70,6 +76,8 @@ class Curve:
             _coverage(runs, name, len(resolutions)),
             {} if has_grid else _pairs(runs, name, len(resolutions)),
             _tests(runs, name),
+            _mean(runs, f"truth/{name}") if f"truth/{name}" in runs[0] else None,
+            _goodness(runs, name),
         )
 
     @property
@@ -154,6 +162,58 @@ def _tests(runs: Sequence[Arrays], name: str) -> dict[str, Array]:
         kind: min((arrays[f"evidence/{name}/{kind}"] for arrays in runs), key=lambda row: row[0])
         for kind in evidence.KINDS
         if all(f"evidence/{name}/{kind}" in arrays for arrays in runs)
+    }
+
+
+def _goodness(runs: Sequence[Arrays], name: str) -> dict[str, Array]:
+    """Return how well the fit is of the evaluation in which it is worst."""
+    key = f"goodness/{name}/"
+    worst = min(runs, key=lambda arrays: arrays.get(f"{key}{goodness.ALL}", np.zeros(3))[-1])
+    return {k.removeprefix(key): row for k, row in worst.items() if k.startswith(key)}
+
+
+def observed(curve: Curve, parameters: Sequence[str], of: str) -> dict[str, Any]:
+    """Return limits given observed events, each with its error.
+
+    Args:
+        curve: The curve of observed events.
+        parameters: Names of the parameters.
+        of: What they are, data or pseudo-data.
+    """
+    assert curve.truth is not None
+    q, wilks, toys, n_toys = curve.truth.tolist()
+    return {
+        "of": of,
+        "true_point": {
+            "q": round(q, _DIGITS),
+            "p_by_chi-squared": round(wilks, _DIGITS),
+            "p_by_pseudo-experiments": _p_value(toys, n_toys),
+        },
+        **({"goodness_of_fit": _fitting(curve.goodness, n_toys)} if curve.goodness else {}),
+        **table(curve, parameters),
+    }
+
+
+def _p_value(p: float, n_toys: float) -> float | str:
+    if np.isfinite(p):
+        return round(p, _DIGITS)
+    return "not known: no such pseudo-experiments" if n_toys else "not known: n_toys is 0"
+
+
+def _fitting(found: Mapping[str, Array], n_toys: float) -> dict[str, Any]:
+    rows = {
+        name: {
+            "chi2": round(chi2, _DIGITS),
+            "bins": int(bins),
+            "p": _p_value(p, n_toys),
+        }
+        for name, (chi2, bins, p) in ((k, v.tolist()) for k, v in found.items())
+        if name != goodness.ALL
+    }
+    return {
+        "pseudo-experiments": int(n_toys),
+        "p": _p_value(float(found[goodness.ALL][-1]), n_toys),
+        "of_each": rows,
     }
 
 

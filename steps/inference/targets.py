@@ -18,12 +18,15 @@ class Target:
         theta_true: True point of the expected data, ``(p,)``.
         luminosity: Integrated luminosity in 1/pb.
         rates: Whether limits are with the number of events, without, or both.
+        keep: Part of the region that stays in it wherever the expected data lead, as observed ones
+            lead there, ``(p, 2)``; None where there are none.
     """
 
     region: Array
     theta_true: Array
     luminosity: float
     rates: Sequence[bool]
+    keep: Array | None = None
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> "Target":
@@ -33,4 +36,5 @@ class Target:
             np.array(facts["theta_true"], dtype=float),
             facts["luminosity"],
             facts["rates"],
+            np.array(facts["keep"], dtype=float) if "keep" in facts else None,
         )

@@ -5,22 +5,25 @@ from pathlib import Path
 
 import numpy as np
 
-from steps.events import madminer_file
+from steps.arrays import Array
+from steps.events import madminer_file, observed
 from steps.inference.methods import METHODS
 from steps.inference.morphing.polynomial import FormError, Polynomial
 from steps.settings import arguments, learning, stages, sweeps, theory
+from steps.settings import observed as checks
 from steps.stage import command
 from steps.stage.errors import InputError
 from steps.stage.files import atomic
 
 
 def main() -> None:
-    """Write ``settings/<stage>.yml`` for every stage of the machine-learning half."""
+    """Write ``settings/<stage>.yml`` for every stage, and ``observed.h5``, events if any."""
     parser = command.parser(main.__doc__)
     parser.add_argument("--input-file", type=Path, required=True, help="input file")
     parser.add_argument("--data-file", type=Path, required=True, help="MadMiner file")
     parser.add_argument("--sweep-file", type=Path, help="settings of the training to compare")
     arguments.add_parameters(parser, *arguments.LEARNING)
+    arguments.add_observed(parser)
     args = parser.parse_args()
 
     parameters = arguments.given(args)
@@ -28,8 +31,12 @@ def main() -> None:
     learning.check_against(spec, theory.of_file(args.data_file))
     _check_form(spec, args.data_file)
     _check_clip(spec, args.data_file)
-    for warning in learning.warnings(spec):
+    found = _observed(args.observed_file, spec, args.data_file)
+    for warning in [*learning.warnings(spec), *(found.warnings if found else ())]:
         print(f"warning: {warning}", file=sys.stderr)
+    names = madminer_file.read_setup(args.data_file).observables
+    with atomic(args.output_dir / "observed.h5") as path:
+        observed.save(path, found, names)
     with atomic(args.output_dir / "settings") as folder:
         folder.mkdir()
         stages.write_all(folder, learning.divide(spec, parameters))
@@ -37,6 +44,23 @@ def main() -> None:
             sweeps.read(args.sweep_file).settings if args.sweep_file else ()
         ):
             stages.write(folder / f"training_{number:03d}.yml", learning.training(spec, more))
+
+
+def _observed(text: str, spec: learning.LearningInput, data_file: Path) -> observed.Observed | None:
+    return checks.check(text, spec, data_file, _counts(spec, data_file)) if text else None
+
+
+def _counts(spec: learning.LearningInput, data_file: Path) -> tuple[float, float]:
+    """Return the least and greatest number of events that any point of the region expects."""
+    # They load MadMiner, seconds that only runs with observed events take.
+    from steps.inference import rates, samples
+
+    events = samples.mixture(str(data_file))
+    region = np.array(spec.region)
+    polynomial = Polynomial.of(events["exponents"], region)
+    weights: Array = events["weights"].sum(axis=0, keepdims=True)
+    total = polynomial.coefficients(weights, events["benchmarks"])[0]
+    return rates.extremes(polynomial, spec.evaluating["luminosity"] * total, region)
 
 
 def _check_form(spec: learning.LearningInput, data_file: Path) -> None:

@@ -12,20 +12,33 @@ import numpy as np
 
 from steps.arrays import Array
 from steps.events import madminer_file
-from steps.inference import evaluation, frames, judging, networks, quality, samples, summary
+from steps.events.observed import Observed
+from steps.inference import (
+    covering,
+    evaluation,
+    frames,
+    judging,
+    networks,
+    observing,
+    quality,
+    samples,
+    summary,
+)
 from steps.inference.analysis import Analysis, Parts, log_likelihoods
 from steps.inference.clipping import Cuts
 from steps.inference.closure import from_arrays
 from steps.inference.cross_fitted import Sample
+from steps.inference.goodness import Expected, Quantity
 from steps.inference.methods import METHODS, Kind, Method
 from steps.inference.morphing.ensemble import Ensemble
 from steps.inference.nuisance import systematics
+from steps.inference.observing import PREFIX, Data
 from steps.inference.simulation import Simulation
 from steps.inference.targets import Target
 from steps.madminer.estimator import Estimator
 from steps.madminer.events import Events
 from steps.madminer.information import Information
-from steps.settings import arguments, learning, stages
+from steps.settings import arguments, learning, observed, stages
 from steps.stage import command, provenance, reads, results, seeds
 from steps.stage.errors import InputError, SettingError
 from steps.stage.files import atomic, discard, sha256, unpack
@@ -40,6 +53,7 @@ class _Task:
     data_file: Path
     about: Mapping[str, Any]
     frame: frames.Frame
+    observed: Observed | None
 
     @property
     def method(self) -> Method:
@@ -75,6 +89,7 @@ def main() -> None:
     )
     parser.add_argument("--model-file", type=Path, required=True, help="archive of the model")
     arguments.add(parser, "mlflow_args_e", short="mlflow_args_e")
+    arguments.add_observed(parser, "observed events of stage check, or a file of them")
     tracking.add_arguments(parser)
     args = parser.parse_args()
     with tracking.run("evaluating", args) as record:
@@ -94,8 +109,10 @@ def _evaluate(args: argparse.Namespace, record: tracking.Record) -> None:
     _track_origin(record, settings, args.data_file, about)
     seeds.seed_globally(about["seed"], "evaluating")
     known = results.read(args.reference_file) if args.reference_file else {}
-    task = _Task(settings, args.data_file, about, _frame(settings, known))
-    arrays = task.expectation()
+    setup = madminer_file.read_setup(args.data_file)
+    seen = observed.read(args.observed_file, setup.observables)
+    task = _Task(settings, args.data_file, about, _frame(settings, known), seen)
+    arrays = task.expectation() | observing.about(seen.about if seen else None)
     if method.cross_fits(about["estimator"]):
         clip = _cuts(settings, args.reference_file, known)
         arrays |= _cross_fitted(task, Ensemble.load(folder / method.name), clip)
@@ -124,7 +141,7 @@ def _read(task: _Task) -> list[str]:
     """Return which parts of the settings were read."""
     names = {field.name for field in fields(task.settings)} - {"thetas"}
     if not task.method.cross_fits(task.about["estimator"]):
-        names -= {"toys", "clip"}
+        names -= {"clip"} if task.observed else {"clip", "toys"}
     return [*names, f"thetas/{task.method.name}"]
 
 
@@ -179,14 +196,30 @@ def _network(task: _Task, model: Estimator) -> dict[str, Array]:
     events = samples.mixture(str(task.data_file))
     simulation = Simulation.of(events, target.region, settings.n_bags, rng)
     parts = Parts.of(len(events["x"]), settings.test_split, settings.n_samples_train, rng)
-    analysis = Analysis(simulation, parts, target, task.frame.points)
+    seen = task.observed.x if task.observed else None
+    analysis = Analysis(simulation, parts, target, task.frame.points, seen)
     spec = settings.thetas[method.name]
     named = samples.points(spec["theta_1" if method.kind is Kind.RATIO else "theta_0"])
     references = [task.events.point(point) for point in named]
     kinematics = log_likelihoods(analysis, method, model, references)
     trained = np.array(task.about["expectation"]["region"])
     case = judging.Case(task.frame, trained, simulation.weights, task.names)
-    return evaluation.of_grid(case, kinematics, analysis.rate())
+    rate, rows = analysis.rate(), slice(len(simulation.multiplicity))
+    arrays = evaluation.of_grid(case, kinematics[rows], rate[rows])
+    if seen is None:
+        return arrays
+    rows = slice(len(simulation.multiplicity), None)
+    counted = evaluation.Counted(
+        {
+            name: Quantity(*columns)
+            for name, *columns in zip(task.names.observables, simulation.x.T, seen.T, strict=True)
+        },
+        Expected(simulation.polynomial, target.luminosity * simulation.coefficients),
+        covering.MORE * settings.toys["n_toys"],
+    )
+    return arrays | evaluation.of_observed_grid(
+        case, kinematics[rows], rate[rows], counted, task.random
+    )
 
 
 def _information(task: _Task, model_file: Path) -> dict[str, Array]:
@@ -210,6 +243,7 @@ def _cross_fitted(task: _Task, model: Ensemble, clip: Cuts | None) -> dict[str, 
         benchmarks=events["benchmarks"],
         frame=task.frame,
         names=task.names,
+        data=_data(task, model),
     )
     wanted = evaluation.Wanted(
         method=task.method.name,
@@ -226,6 +260,12 @@ def _cross_fitted(task: _Task, model: Ensemble, clip: Cuts | None) -> dict[str, 
         model, evaluated.sample, events, list(map(systematics.Nuisance.of, described))
     )
     return arrays | (systematics.limits(responding, task.frame) if responding else {})
+
+
+def _data(task: _Task, model: Ensemble) -> Data | None:
+    if task.observed is None:
+        return None
+    return Data(task.observed.x, model.densities(task.observed.x))
 
 
 def _information_point(settings: stages.Evaluating) -> Array | None:
@@ -279,6 +319,9 @@ def _track_results(record: tracking.Record, task: _Task, arrays: Mapping[str, Ar
     for name in (frames.NAMES[with_rate] for with_rate in settings.include_xsec):
         curve = summary.Curve.read([arrays], name, settings.resolutions)
         record.metrics(summary.limit_numbers(name, curve, names))
+        if task.observed:
+            curve = summary.Curve.read([arrays], f"{PREFIX}{name}", settings.resolutions)
+            record.metrics(summary.limit_numbers(f"observed_{name}", curve, names))
     if f"fisher/{method}" in arrays:
         record.metrics(summary.fisher_numbers(arrays[f"fisher/{method}"], names))
     pictures = catalogue.correlation(method, [arrays])

@@ -2,8 +2,8 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ import numpy as np
 import yaml
 
 from steps.arrays import Array
-from steps.inference import clipping, intervals, summary
+from steps.inference import clipping, intervals, observing, summary
 from steps.inference.closure import from_arrays
 from steps.inference.frames import NAMES
 from steps.inference.nuisance import tables as nuisances
 from steps.inference.nuisance.tables import Found
+from steps.inference.observing import PREFIX
 from steps.inference.statistics import CONFIDENCE_LEVELS, level, p_values
 from steps.inference.summary import Curve
 from steps.plots import catalogue
@@ -55,9 +56,10 @@ def main() -> None:
         (folder / "limits.yml").write_text(text)
     print(text)
     for entry in entries:
-        if not entry.curve.reliable:
-            why = " | ".join(entry.curve.findings or ())
-            print(f"warning: {entry.label} is not reliable: {why}", file=sys.stderr)
+        for what, curve in (("", entry.curve), (", observed,", entry.observed)):
+            if curve and not curve.reliable:
+                why = " | ".join(curve.findings or ())
+                print(f"warning: {entry.label}{what} is not reliable: {why}", file=sys.stderr)
     absent = (below for entry in entries for below in entry.clipped if below.curve is None)
     for line in dict.fromkeys(line for below in absent for line in below.why):
         print(f"warning: clipping: {line}", file=sys.stderr)
@@ -75,6 +77,7 @@ def _by_method(settings: stages.Plotting, files: Sequence[Path], reference: Arra
             about = provenance.read(Path(scratch) / "training.yml")
             arrays = results.read(Path(scratch) / "results.h5")
         _check_alike(file, arrays, reference)
+        _check_observed(file, arrays, reference)
         _check_complete(file, arrays, [NAMES[with_rate] for with_rate in settings.include_xsec])
         if about["method"] in runs:
             runs[about["method"]].append((about["run"], arrays))
@@ -98,6 +101,17 @@ def _check_alike(file: Path, arrays: Arrays, reference: Arrays) -> None:
                 f"{file}: {name.removeprefix('expectation/')} is not that of the reference file; "
                 "evaluate with the same settings and data"
             )
+
+
+def _check_observed(file: Path, arrays: Arrays, reference: Arrays) -> None:
+    """Refuse results of other observed events."""
+    here, there = (observing.facts_of(each) for each in (arrays, reference))
+    if here != there:
+        what = [each["source"] if each else "none" for each in (here, there)]
+        raise InputError(
+            f"{file}: observed events are {what[0]}, those of the reference file {what[1]}; "
+            "evaluate with the same"
+        )
 
 
 def _check_complete(file: Path, arrays: Arrays, curves: Sequence[str]) -> None:
@@ -126,7 +140,8 @@ class _Entry:
         label: Its name for people.
         source: What it is of: ``rate``, ``histogram``, ``reference`` or a method.
         with_rate: Whether the number of events is part of it.
-        curve: What it says.
+        curve: What it says of the expected data.
+        observed: What it says of observed events; None where there are none.
         clipped: What it says of the events below cuts.
         systematics: What it says with systematic uncertainties, where it knows these.
     """
@@ -135,6 +150,7 @@ class _Entry:
     source: str
     with_rate: bool
     curve: Curve
+    observed: Curve | None = None
     clipped: Sequence[clipping.Below] = ()
     systematics: Found | None = None
 
@@ -147,8 +163,8 @@ class _Entry:
 def _entries(settings: stages.Plotting, reference: Arrays, runs: Runs) -> Iterator[_Entry]:
     """Yield the likelihoods that the input file asks for; the runs of a method are averaged."""
     if settings.plotting["rates"]:
-        curve = Curve.read([reference], "rate", settings.resolutions)
-        yield _Entry("rate", "rate", True, curve, clipping.read([reference], "rate"))
+        curves = _curves(settings, [reference], "rate")
+        yield _Entry("rate", "rate", True, *curves, clipping.read([reference], "rate"))
     histogram, full = (
         ", ".join(reference[f"{name}_vars"].astype(str)) for name in ("histogram", "reference")
     )
@@ -159,11 +175,23 @@ def _entries(settings: stages.Plotting, reference: Arrays, runs: Runs) -> Iterat
     ]
     for source, label, items, prefix in sources:
         for with_rate in sorted(set(settings.include_xsec), reverse=True):
-            curve = Curve.read(items, prefix + NAMES[with_rate], settings.resolutions)
             shown = label if with_rate else f"{label} (kinematics)"
+            curves = _curves(settings, items, prefix + NAMES[with_rate])
             clipped = clipping.read(items, prefix + NAMES[with_rate])
             found = nuisances.read(items, prefix + NAMES[with_rate], settings.resolutions)
-            yield _Entry(shown, source, with_rate, curve, clipped, found)
+            yield _Entry(shown, source, with_rate, *curves, clipped, found)
+
+
+def _curves(
+    settings: stages.Plotting, runs: Sequence[Arrays], name: str
+) -> tuple[Curve, Curve | None]:
+    """Return what is said of the expected data, and of observed events if there are any."""
+    curve = Curve.read(runs, name, settings.resolutions)
+    if observing.facts_of(runs[0]) is None:
+        return curve, None
+    seen = Curve.read(runs, f"{PREFIX}{name}", settings.resolutions)
+    # Thresholds are those of a point, whatever the data.
+    return curve, replace(seen, thresholds=curve.thresholds)
 
 
 def _figures(
@@ -251,18 +279,20 @@ def _panel(
     reference: Arrays, entries: Sequence[_Entry], pair: tuple[int, int], color: Mapping[str, str]
 ) -> Panel:
     numbers, names = list(dict.fromkeys(pair)), _names(reference)
-    surfaces = [entry.curve.of_parameters(numbers) for entry in entries]
     grid = Grid(
-        axes=surfaces[0].axes,
+        axes=entries[0].curve.of_parameters(numbers).axes,
         names=[names[number] for number in numbers],
         theta_true=reference["expectation/theta_true"][numbers].tolist(),
         levels={
             _LABELS[each]: level(p_value, len(numbers))
             for each, p_value in CONFIDENCE_LEVELS.items()
         },
+        **_data(reference, numbers),
     )
-    results = [
-        Result(
+
+    def result(entry: _Entry, curve: Curve) -> Result:
+        surface = curve.of_parameters(numbers)
+        return Result(
             label=entry.label,
             role=entry.role,
             with_rate=entry.with_rate,
@@ -270,12 +300,17 @@ def _panel(
             q=surface.q,
             error=surface.error,
             p_values=p_values(surface.q, len(numbers)),
-            best_fit=entry.curve.best_fit()[numbers],
-            reliable=entry.curve.reliable,
+            best_fit=curve.best_fit()[numbers],
+            reliable=curve.reliable,
+            observed=None if curve is entry.observed else _of(entry, result),
         )
-        for entry, surface in zip(entries, surfaces, strict=True)
-    ]
-    return Panel(grid, results)
+
+    return Panel(grid, [result(entry, entry.curve) for entry in entries])
+
+
+def _of(entry: _Entry, result: Callable[[_Entry, Curve], Result]) -> Result | None:
+    """Return the result given observed events, if there are any."""
+    return result(entry, entry.observed) if entry.observed else None
 
 
 def _shown_limits(
@@ -287,7 +322,7 @@ def _shown_limits(
         return None
     names, luminosity = _names(reference), float(reference["expectation/luminosity"])
     color = colors(["reference", "rate", "histogram", *settings.methods])
-    made = {entry.label: _result(entry, color[entry.source]) for entry in entries}
+    made = {entry.label: _result(entry, entry.curve, color[entry.source]) for entry in entries}
     # Those with the rate come first, and are taken if there are any.
     networks: dict[str, _Entry] = {}
     for entry in entries:
@@ -302,6 +337,7 @@ def _shown_limits(
                 _LABELS[each]: level(p_value, len(names))
                 for each, p_value in CONFIDENCE_LEVELS.items()
             },
+            **_data(reference, range(len(names))),
         ),
         results=list(made.values()),
         background=made[networks[settings.plotting["all_methods_pvalue"]].label],
@@ -314,8 +350,18 @@ def _shown_limits(
     )
 
 
-def _result(entry: _Entry, color: str) -> Result:
-    curve = entry.curve
+def _data(reference: Arrays, numbers: Sequence[int]) -> dict[str, Any]:
+    """Return what observed events are called, and where pseudo-data were drawn, for figures."""
+    facts = observing.facts_of(reference)
+    if facts is None:
+        return {}
+    if not facts["pseudo"]:
+        return {"data": "observed"}
+    theta = [facts["pseudo"]["theta"][name] for name in _names(reference)]
+    return {"data": "pseudo-data", "drawn": [theta[number] for number in numbers]}
+
+
+def _result(entry: _Entry, curve: Curve, color: str) -> Result:
     assert curve.surface is not None
     shown = curve.surface.projected(2)
     return Result(
@@ -329,6 +375,9 @@ def _result(entry: _Entry, color: str) -> Result:
         best_fit=shown.best_fit(),
         reliable=curve.reliable,
         thresholds={_LABELS[k]: values for k, values in curve.projected_thresholds(2).items()},
+        observed=None
+        if curve is entry.observed
+        else _of(entry, lambda entry, seen: _result(entry, seen, color)),
     )
 
 
@@ -359,7 +408,8 @@ def _summary(reference: Arrays, runs: Runs, entries: Sequence[_Entry]) -> dict[s
             "error": round(float(reference["n_expected_error"]), 2),
         },
         "region": _rounded(dict(zip(names, expected["region"], strict=True))),
-        "limits": {entry.label: _limits(entry, names) for entry in entries},
+        **_observed(reference),
+        "limits": {entry.label: _limits(entry, names, reference) for entry in entries},
         "luminosity_supported_in_1/fb": {
             entry.label: summary.supported_luminosity(entry.curve.surface, luminosity)
             for entry in entries
@@ -394,10 +444,40 @@ def _summary(reference: Arrays, runs: Runs, entries: Sequence[_Entry]) -> dict[s
     }
 
 
-def _limits(entry: _Entry, names: Sequence[str]) -> dict[str, Any]:
-    """Return limits of statistics alone, and with systematic uncertainties if there are any."""
-    limits, found = summary.table(entry.curve, names), entry.systematics
-    return limits | ({"with_systematics": nuisances.table(found, names)} if found else {})
+def _limits(entry: _Entry, names: Sequence[str], reference: Arrays) -> dict[str, Any]:
+    """Return limits of statistics alone, and with systematics and observed if there are any."""
+    expected, found = summary.table(entry.curve, names), entry.systematics
+    expected |= {"with_systematics": nuisances.table(found, names)} if found else {}
+    facts = observing.facts_of(reference)
+    if entry.observed is None or facts is None:
+        return expected
+    of = "pseudo-data" if facts["pseudo"] else "data"
+    return expected | {"observed": summary.observed(entry.observed, names, of)}
+
+
+def _observed(reference: Arrays) -> dict[str, Any]:
+    """Return what observed events are."""
+    facts = observing.facts_of(reference)
+    if facts is None:
+        return {}
+    pseudo = facts["pseudo"]
+    drawn = (
+        {
+            "theta": pseudo["theta"],
+            "seed": pseudo["seed"],
+            "luminosity_in_1/fb": pseudo["luminosity"] / _PER_FB,
+        }
+        if pseudo
+        else {}
+    )
+    return {
+        "observed": {
+            "file": facts["source"],
+            "events": facts["events"],
+            "pseudo-data": drawn or False,
+            "warnings": facts["warnings"],
+        }
+    }
 
 
 def _clipped(reference: Arrays, entries: Sequence[_Entry]) -> dict[str, Any]:

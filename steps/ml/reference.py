@@ -8,17 +8,19 @@ import numpy as np
 
 from steps.arrays import Array
 from steps.events import madminer_file
-from steps.inference import clipping, histograms, judging, samples
+from steps.events.observed import Observed
+from steps.inference import clipping, histograms, judging, observing, samples
 from steps.inference.clipping import Cuts, Scanned
-from steps.inference.follow import effective_events, focus, reach
+from steps.inference.follow import effective_events, focus, joined, reach
 from steps.inference.frames import NAMES, Frame
 from steps.inference.histograms import Histogram
 from steps.inference.likelihood import Densities
+from steps.inference.observing import PREFIX
 from steps.inference.simulation import Simulation
 from steps.inference.targets import Target
 from steps.madminer.events import Events
 from steps.madminer.information import Information
-from steps.settings import arguments, learning, stages
+from steps.settings import arguments, learning, observed, stages
 from steps.stage import command, results, seeds
 from steps.stage.files import atomic
 
@@ -30,11 +32,13 @@ def main() -> None:
     parser = command.parser(main.__doc__)
     parser.add_argument("--data-file", type=Path, required=True, help="MadMiner file")
     arguments.add(parser, "seed", "mlflow_args_e", short="mlflow_args_e")
+    arguments.add_observed(parser, "observed events of stage check, or a file of them")
     args = parser.parse_args()
 
     settings = learning.of_stage(args, stages.Reference)
     target = Target.of({**vars(settings), "rates": settings.include_xsec})
     setup = madminer_file.read_setup(args.data_file)
+    seen = observed.read(args.observed_file, setup.observables)
     names = {
         "histogram": settings.histogram_vars,
         "reference": _reference_vars(settings, setup.observables),
@@ -46,11 +50,16 @@ def main() -> None:
         for name, these in names.items()
     }
     events, weights = Events(str(args.data_file)), simulation.weights(target.theta_true[None])[0]
+    whole, far = target, reach(weights, target.luminosity)
     if settings.zoom:
-        far = reach(weights, target.luminosity)
         target = replace(target, region=_focus(filled["reference"], target, far))
+    if seen:
+        live = _observed_focus(filled["reference"], whole, far, seen)
+        target = replace(target, region=joined(target.region, live))
     frame = Frame(target, settings.resolutions)
     curves = _curves(filled, target)
+    if seen:
+        curves |= _observed_curves(filled, target, seen)
     n_expected = target.luminosity * events.cross_section(target.theta_true)
     # All events are worth as much each as those that were taken.
     effective = effective_events(weights) * events.n / len(weights)
@@ -59,9 +68,15 @@ def main() -> None:
         "parameters": np.array(list(setup.parameters), "S"),
         **{f"{name}_vars": np.array(these, "S") for name, these in names.items()},
     }
+    if seen:
+        arrays |= observing.about(seen.about) | {f"{PREFIX}region": live}
     report = command.progress(len(curves), "likelihoods")
     for done, (name, likelihoods) in enumerate(curves.items(), start=1):
         arrays |= frame.curve(name, likelihoods)
+        if name.startswith(PREFIX):
+            best = observing.best_fit(arrays, name)
+            distance = observing.distance(likelihoods[0], best, target.theta_true)
+            arrays[f"truth/{name}"] = np.array([*distance, np.nan, 0])
         report(done)
     if settings.clip:
         arrays |= _clipped(settings, setup, simulation, fold, names)
@@ -145,12 +160,45 @@ def _clipped(
     return clipping.scan(scanned, cuts)
 
 
+def _observed_curves(
+    filled: Mapping[str, Histogram], target: Target, seen: Observed
+) -> dict[str, list[Densities]]:
+    """Return the same as :func:`_curves` given observed events."""
+    options = (seen.x, target.region, target.luminosity)
+    counted = histograms.observed_likelihoods(filled["reference"], *options, with_rate=True)
+    curves = {
+        f"{PREFIX}rate": [
+            replace(each, counts=each.counts.sum(keepdims=True), densities=each.norm[None])
+            for each in counted
+        ]
+    }
+    for name, histogram in filled.items():
+        for with_rate in target.rates:
+            found = histograms.observed_likelihoods(histogram, *options, with_rate=with_rate)
+            curves[f"{PREFIX}{name}/{NAMES[with_rate]}"] = found
+    return curves
+
+
 def _focus(histogram: Histogram, target: Target, far: float) -> Array:
     """Return where the likelihoods live."""
     options = (target.region, target.theta_true, target.luminosity)
     return focus(
         [
             histograms.likelihoods(histogram, *options, with_rate=with_rate)[0]
+            for with_rate in target.rates
+        ],
+        target.region,
+        target.theta_true,
+        far,
+    )
+
+
+def _observed_focus(histogram: Histogram, target: Target, far: float, seen: Observed) -> Array:
+    """Return where the likelihoods given observed events live."""
+    options = (seen.x, target.region, target.luminosity)
+    return focus(
+        [
+            histograms.observed_likelihoods(histogram, *options, with_rate=with_rate)[0]
             for with_rate in target.rates
         ],
         target.region,

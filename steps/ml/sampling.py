@@ -10,6 +10,7 @@ from steps.arrays import Array
 from steps.events import madminer_file
 from steps.inference import samples
 from steps.inference.methods import METHODS
+from steps.inference.observing import PREFIX
 from steps.madminer.events import Events
 from steps.settings import arguments, learning, stages
 from steps.stage import command, provenance, results, seeds
@@ -80,6 +81,8 @@ def _expectation(settings: stages.Sampling, reference_file: Path | None) -> Mapp
     if reference_file:
         known = results.read(reference_file)
         expectation = {name: known[f"expectation/{name}"].tolist() for name in expectation}
+        if f"{PREFIX}region" in known:
+            expectation["keep"] = known[f"{PREFIX}region"].tolist()
     return expectation | {"rates": settings.include_xsec}
 
 

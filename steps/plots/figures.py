@@ -1,7 +1,7 @@
 """Figures of limits and of the networks' quality, from numbers alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import cycle
 from typing import Any, Protocol
@@ -25,6 +25,9 @@ _PALETTE = ["black", "sienna", "darkorange", "red", "dodgerblue", "limegreen", "
 _P_RANGE = (1e-3, 1.0)
 # Part of the 95 % contours' extent that is shown around them.
 _ROOM = 0.15
+# Lines of expected limits beside observed ones, and their widths relative to those.
+_DASHES = (0, (5, 2))
+_THIN = 0.6
 # Luminosities are told in 1/pb.
 _PER_FB = 1e3
 # On the vertical axis q goes so many times as high as its highest level.
@@ -37,6 +40,14 @@ class Role(Enum):
     REFERENCE = "reference"
     NETWORK = "network"
     OTHER = "other"
+
+
+class Look(Enum):
+    """How limits are drawn: alone, or given observed events beside those of expected ones."""
+
+    ALONE = "alone"
+    OBSERVED = "observed"
+    EXPECTED = "expected"
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,8 @@ class Result:
         reliable: Whether nothing speaks against it.
         thresholds: q at the edge of Neyman's region at each point of the grid, by the label of a
             confidence level, where pseudo-experiments were made.
+        observed: The same given observed events; None where there are none.
+        look: How it is drawn.
     """
 
     label: str
@@ -67,6 +80,15 @@ class Result:
     best_fit: Array
     reliable: bool = True
     thresholds: Mapping[str, Array] = field(default_factory=dict)
+    observed: "Result | None" = None
+    look: Look = Look.ALONE
+
+    @property
+    def shown(self) -> "list[Result]":
+        """What is drawn of it, what matters most first."""
+        if self.observed is None:
+            return [self]
+        return [replace(self.observed, look=Look.OBSERVED), replace(self, look=Look.EXPECTED)]
 
     @property
     def name(self) -> str:
@@ -78,6 +100,8 @@ class Result:
         """Style of its lines, as matplotlib has them."""
         if not self.reliable:
             return "dotted"
+        if self.look is not Look.ALONE:
+            return "solid" if self.look is Look.OBSERVED else _DASHES
         if self.role is Role.REFERENCE:
             return (0, (5, 2)) if self.with_rate else (0, (5, 2, 1, 2))
         return "solid" if self.with_rate else "dashed"
@@ -108,12 +132,16 @@ class Grid:
         names: Names of all parameters.
         theta_true: True point, ``(p,)``.
         levels: q at the edge of the joint region of all parameters, by confidence level.
+        data: What observed events are called, ``pseudo-data`` for instance; empty without any.
+        drawn: Of pseudo-data the point that they were drawn at, ``(p,)``; None of others.
     """
 
     axes: Sequence[Array]
     names: Sequence[str]
     theta_true: Sequence[float]
     levels: Mapping[str, float]
+    data: str = ""
+    drawn: Sequence[float] | None = None
 
     def window(self, results: Sequence[Result]) -> list[tuple[float, float]]:
         """Return what part to show: the largest regions of the reference and the networks."""
@@ -192,16 +220,18 @@ def all_methods(
 
     Args:
         grid: Grid of the limits.
-        results: Limits to draw, those of networks with the error of q as a band.
+        results: Limits to draw, those of networks with the error of q as a band; where events are
+            observed too, those with the number of events, if there are any.
         background: Limits whose p-values are shaded (two parameters only).
         confidence: Label of the contours' confidence level.
     """
     figure, ax = plt.subplots(figsize=(10.5, 10), layout="constrained")
     if len(grid.axes) == 2:
-        _shade(figure, ax, grid, background, f"expected p-value ({background.label})")
-    for result in results:
+        _shade(figure, ax, grid, background.shown[0], f"{_kind(grid)} p-value ({background.label})")
+    drawn = _flat(_fewer(results))
+    for result in drawn:
         _draw(ax, grid, result, [confidence], with_band=result.role is Role.NETWORK)
-    _finish(ax, grid, results)
+    _finish(ax, grid, drawn)
     n = len(grid.names)
     title = f"{confidence} ({n} d.o.f.), best fit" if len(grid.axes) == 2 else None
     options: dict[str, Any] = {"fontsize": 13, "title_fontsize": 13, "handlelength": 3}
@@ -213,12 +243,15 @@ def all_methods_separate(grid: Grid, results: Sequence[Result]) -> Figure:
     """Draw p-values with the contours of all confidence levels, one panel for each result."""
     figure, panels = _panels(len(results), (7, 5.6))
     for ax, result in zip(panels, results, strict=True):
+        first = result.shown[0]
         if len(grid.axes) == 2:
-            _shade(figure, ax, grid, result, "expected p-value")
-        _draw(ax, grid, result, list(grid.levels), with_band=True)
-        _draw_neyman(ax, grid, result)
-        _finish(ax, grid, results)
-        ax.set_title(result.name, fontsize=16)
+            _shade(figure, ax, grid, first, f"{_kind(grid)} p-value")
+        for one in result.shown:
+            _draw(ax, grid, one, list(grid.levels), with_band=True)
+        _draw_neyman(ax, grid, first)
+        _finish(ax, grid, _flat(results))
+        _explain(ax, grid, first)
+        ax.set_title(first.name, fontsize=16)
     return figure
 
 
@@ -238,9 +271,10 @@ def triangle(panels: Mapping[tuple[int, int], Panel]) -> Figure:
             ax.remove()
             continue
         panel = panels[column, row]
-        for result in panel.results:
+        drawn = _flat(panel.results)
+        for result in drawn:
             _draw(ax, panel.grid, result, list(panel.grid.levels), with_band=False)
-        _finish(ax, panel.grid, panel.results)
+        _finish(ax, panel.grid, drawn)
         ax.set(xlim=windows[column])
         if column < row:
             ax.set(ylim=windows[row])
@@ -259,10 +293,27 @@ def _windows(panels: Mapping[tuple[int, int], Panel]) -> dict[int, tuple[float, 
     """Return what part of each parameter to show: all that a panel does."""
     shown: dict[int, tuple[float, float]] = {}
     for numbers, panel in panels.items():
-        for number, (low, high) in zip(numbers, panel.grid.window(panel.results), strict=False):
+        window = panel.grid.window(_flat(panel.results))
+        for number, (low, high) in zip(numbers, window, strict=False):
             before = shown.get(number, (low, high))
             shown[number] = (min(low, before[0]), max(high, before[1]))
     return shown
+
+
+def _flat(results: Sequence[Result]) -> list[Result]:
+    """Return all that is drawn, what is observed on top of what is expected."""
+    return [one for result in results for one in result.shown]
+
+
+def _fewer(results: Sequence[Result]) -> Sequence[Result]:
+    """Return results of which each is drawn twice, without half of them if that can be."""
+    if not any(result.observed for result in results):
+        return results
+    return [result for result in results if result.with_rate] or results
+
+
+def _kind(grid: Grid) -> str:
+    return grid.data or "expected"
 
 
 def _panels(n: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
@@ -297,17 +348,21 @@ def _shade(figure: Figure, ax: Axes, grid: Grid, result: Result, label: str) -> 
 def _draw(
     ax: Axes, grid: Grid, result: Result, confidence: Sequence[str], *, with_band: bool
 ) -> None:
-    band = with_band and bool(np.isfinite(result.error).all())
+    expected = result.look is Look.EXPECTED
+    band = with_band and not expected and bool(np.isfinite(result.error).all())
     if len(grid.axes) == 1:
         _draw_curve(ax, grid, result, band)
         return
     color, style, marker = result.color, result.style, result.marker
     # Wider regions have thinner lines.
-    for label, width in zip(confidence, (2.4, 1.3), strict=False):
+    for label, usual in zip(confidence, (2.4, 1.3), strict=False):
+        width = usual * _THIN if expected else usual
         excess = result.q - grid.levels[label]
         if band:
             _draw_band(ax, grid, result, excess)
         _draw_contour(ax, grid, result, excess, linewidths=width, linestyles=[style])
+    if expected:
+        return
     ax.plot(*result.best_fit, marker, color=color, markersize=12, linestyle="none", zorder=5)
     ax.plot([], [], color=color, linestyle=style, marker=marker, label=result.name)
 
@@ -322,7 +377,7 @@ def _draw_curve(ax: Axes, grid: Grid, result: Result, band: bool) -> None:
         result.q,
         color=result.color,
         linestyle=result.style,
-        label=result.name,
+        label=None if result.look is Look.EXPECTED else result.name,
         zorder=result.order,
     )
 
@@ -355,19 +410,39 @@ def _draw_neyman(ax: Axes, grid: Grid, result: Result) -> None:
             ax.plot(grid.axes[0], threshold, color=color, linewidth=thin)
         else:
             _draw_contour(ax, grid, result, result.q - threshold, linewidths=thin)
+
+
+def _explain(ax: Axes, grid: Grid, result: Result) -> None:
+    """Tell the lines of a panel apart: thresholds, and data."""
+    color, lines = result.color, []
     if result.thresholds:
         lines = [
             Line2D([], [], color=color, linewidth=2.4, linestyle=result.style, label="chi-squared"),
-            Line2D([], [], color=color, linewidth=thin, label="Neyman"),
+            Line2D([], [], color=color, linewidth=0.9, label="Neyman"),
         ]
+    if result.look is Look.OBSERVED:
+        lines += _data_lines(grid, color)
+    if lines:
         ax.legend(handles=lines, fontsize=12, loc="upper right", frameon=True)
+
+
+def _data_lines(grid: Grid, color: str) -> list[Line2D]:
+    return [
+        Line2D([], [], color=color, linestyle="solid", label=grid.data),
+        Line2D([], [], color=color, linestyle=_DASHES, label="expected at the truth"),
+    ]
 
 
 def _finish(ax: Axes, grid: Grid, results: Sequence[Result]) -> None:
     truth, window = grid.theta_true, grid.window(results)
+    if any(result.look is Look.OBSERVED for result in results):
+        for line in _data_lines(grid, "grey"):
+            ax.add_line(line)
     ax.set(xlabel=grid.names[0], xlim=window[0])
     if len(window) == 2:
         ax.plot(*truth[:2], "x", color="black", markersize=9, mew=2, label="truth", zorder=6)
+        if grid.drawn is not None:
+            ax.plot(*grid.drawn[:2], "P", color="black", markersize=9, label="drawn at", zorder=6)
         ax.set(ylabel=grid.names[1], ylim=window[1])
         return
     left, _ = window[0]
@@ -375,6 +450,8 @@ def _finish(ax: Axes, grid: Grid, results: Sequence[Result]) -> None:
         ax.axhline(level, color="grey", linewidth=0.8)
         ax.annotate(label, (left, level), (16, 3), textcoords="offset points", fontsize=11)
     ax.axvline(truth[0], color="black", linestyle="dotted", label="truth")
+    if grid.drawn is not None:
+        ax.axvline(grid.drawn[0], color="black", linestyle="dashdot", label="drawn at")
     ax.set(ylabel=r"$q = -2 \ln (L / L_{best})$", ylim=(0, _ABOVE * max(grid.levels.values())))
 
 

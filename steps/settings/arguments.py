@@ -65,6 +65,16 @@ def add_parameters(parser: argparse._ActionsContainer, *names: str, short: str =
             parser.add_argument(*flags, help=_MEANING[name])
 
 
+def add_observed(parser: argparse.ArgumentParser, what: str = "observed events") -> None:
+    """Add ``--observed-file``, empty for none."""
+    parser.add_argument(
+        "--observed-file",
+        default="",
+        metavar="FILE",
+        help=f"{what}: HDF5, CSV, Parquet, ROOT (file.root:tree); empty for none",
+    )
+
+
 def given(args: argparse.Namespace) -> parameters.Parameters:
     """Return the parameters of the workflow that a command line gives, others as defaults.
 

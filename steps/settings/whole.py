@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from steps.settings import learning, parameters, physics, theory
+from steps.settings import learning, observed, parameters, physics, theory
 
 
 def check(
@@ -18,7 +18,7 @@ def check(
     """Check all that a run is given.
 
     Args:
-        values: Parameters of the workflow by name.
+        values: Parameters of the workflow by name; ``observed_file`` may be among them.
         ph: Input file of the physics half, if that runs.
         ml: Input file of the machine-learning half, if that runs.
         data_file: MadMiner file, if machine learning runs alone.
@@ -37,8 +37,18 @@ def check(
     if not ml:
         return []
     spec = learning.read(ml, given)
+    text, found = observed_file(values), None
     if events:
         learning.check_against(spec, events.theory)
+        found = observed.read(text, events.theory.observables)
     elif data_file:
         learning.check_against(spec, theory.of_file(data_file))
-    return learning.warnings(spec)
+        if text:
+            found = observed.check(text, spec, data_file)
+    return [*learning.warnings(spec), *(found.warnings if found else ())]
+
+
+def observed_file(values: Mapping[str, Any]) -> str:
+    """Return the file of observed events; empty for none, which Yadage's users write as ``''``."""
+    text = str(values.get("observed_file") or "")
+    return "" if text == "''" else text

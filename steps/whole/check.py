@@ -13,6 +13,7 @@ def main() -> None:
     parser.add_argument("--input-file-ph", type=Path, required=True, help="of the physics half")
     parser.add_argument("--input-file-ml", type=Path, required=True, help="of machine learning")
     arguments.add_parameters(parser, *dict.fromkeys(arguments.PHYSICS + arguments.LEARNING))
+    arguments.add_observed(parser)
     args = parser.parse_args()
     for warning in whole.check(vars(args), ph=args.input_file_ph, ml=args.input_file_ml):
         print(f"warning: {warning}", file=sys.stderr)

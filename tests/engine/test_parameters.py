@@ -137,3 +137,20 @@ def test_profile_that_is_no_flat_mapping(inputs, text):
 def test_absent_profile_lists_the_others(inputs):
     with pytest.raises(UsageError, match=r"profiles in .*: small"):
         parameters.read_profile("big", inputs)
+
+
+def test_observed_events_are_a_file_or_none(inputs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ["observed_file"]
+    for text in ("", "''"):
+        assert merged(names, inputs, f"observed_file={text}") == {"observed_file": ""}
+    # Profiles from before there were any do not name them.
+    assert merged(names, inputs) == {"observed_file": ""}
+    for name in ("data.csv", "data.root"):
+        (tmp_path / name).write_text("")
+    values = merged(names, inputs, observed_file="data.csv")
+    assert values == {"observed_file": str(tmp_path / "data.csv")}
+    values = merged(names, inputs, observed_file="data.root:tree")
+    assert values == {"observed_file": f"{tmp_path}/data.root:tree"}
+    with pytest.raises(UsageError, match=r"--observed-file: no file 'x\.root:tree'"):
+        merged(names, inputs, observed_file="x.root:tree")

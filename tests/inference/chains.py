@@ -41,6 +41,7 @@ class Chain:
 
     toy: Toy
     folder: Path
+    observed: str = ""
 
     def write_input(self, methods, **changes):
         k = self.toy.n_parameters
@@ -75,7 +76,8 @@ class Chain:
         """Return the command lines of all stages, tiny."""
         methods = yaml.safe_load((self.folder / "input.yml").read_text())["methods"]
         data = ("--data-file", self.toy.path, "--overrides")
-        calls, files = [self.stage("reference", "reference", *data)], []
+        seen = ("--observed-file", self.observed)
+        calls, files = [self.stage("reference", "reference", *seen, *data)], []
         data = ("--reference-file", self.reference, *data)
         sampling = f"n_samples_train=1000 n_sampling_runs={n_runs}"
         calls.append(self.stage("sampling", "sampling", *data, sampling))
@@ -84,7 +86,8 @@ class Chain:
             sample = ("--sample-dir", self.sample(method, k), "--overrides", "num_epochs=2")
             model = ("--model-file", self.folder / trained / "Model.tar.gz")
             calls.append(self.stage("training", trained, *sample))
-            calls.append(self.stage("evaluating", evaluated, *model, *data, "n_samples_test=500"))
+            options = (*seen, *model, *data, "n_samples_test=500")
+            calls.append(self.stage("evaluating", evaluated, *options))
             files.append(self.folder / evaluated / f"Results_{method}.tar.gz")
         if plots:
             options = ("--result-files", *files, "--reference-file", self.reference)

@@ -3,13 +3,14 @@
 import sys
 import tarfile
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 import yaml
 from matplotlib import pyplot as plt
 
-from steps.inference import intervals
+from steps.inference import intervals, observing
 from steps.inference.evidence import KINDS
 from steps.inference.statistics import grid
 from steps.ml import plotting
@@ -373,3 +374,86 @@ def test_results_of_other_cuts_are_refused(plot, there):
     mine = evaluation(2) | clipped(2, "with_rate", "kinematics", cuts=(500.0, 900.0, np.inf))
     with pytest.raises(InputError, match="clip/cuts is not that of the reference file"):
         plot(reference(2) | there, mine)
+
+
+# ------------------------------------------------------------------------------ observed events
+
+
+def seen(arrays, n, pseudo=None, names=("with_rate", "kinematics")):
+    """Return arrays with the same limits given observed events, and what these are."""
+    facts = {
+        "source": "data.csv",
+        "events": 40,
+        "warnings": ["data.csv: 40 events: a line"],
+        "pseudo": pseudo or {},
+    }
+    made = arrays | observing.about(facts)
+    for name in names:
+        of = f"observed/{name}"
+        made |= curve(n, of, 1.1)
+        made |= {f"truth/{of}": np.array([1.2, 0.55, 0.6, 80.0])}
+        if "/" not in name and name != "rate":
+            made |= {
+                f"findings/{of}": np.array([], "S"),
+                f"goodness/{of}/pt_j1": np.array([3.5, 4.0, 0.4]),
+                f"goodness/{of}/all": np.array([0.4, 1.0, 0.45]),
+            }
+    if n > 3:
+        made |= {
+            f"pairs/{prefix}{name}/{i}_{j}": np.add.outer(*[np.linspace(-3, 3, 9) ** 2] * 2)
+            for name in names
+            for prefix in ("", "observed/")
+            for i, j in combinations(range(n), 2)
+        }
+    return made
+
+
+PARTS_SEEN = (
+    "rate",
+    *(
+        f"{name}/{end}"
+        for name in ("histogram", "reference")
+        for end in ("with_rate", "kinematics")
+    ),
+)
+PSEUDO = {
+    "theta": dict(zip(NAMES, [0.3, -0.2, 0.1, 0.0], strict=True)),
+    "seed": 3,
+    "luminosity": 2e4,
+}
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+@pytest.mark.parametrize("pseudo", [None, PSEUDO])
+def test_observed_limits_are_in_table_and_figures(plot, n, pseudo):
+    arrays = (seen(reference(n), n, pseudo, PARTS_SEEN), seen(evaluation(n), n, pseudo))
+    plots = {**SETTINGS.plotting, **LIMITS}
+    table, names = plot(*arrays, settings=of(n, plotting=plots))
+    assert table["observed"] == {
+        "file": "data.csv",
+        "events": 40,
+        "pseudo-data": {"theta": PSEUDO["theta"], "seed": 3, "luminosity_in_1/fb": 20.0}
+        if pseudo
+        else False,
+        "warnings": ["data.csv: 40 events: a line"],
+    }
+    found = table["limits"]["ALICES"]["observed"]
+    assert found["of"] == ("pseudo-data" if pseudo else "data")
+    assert found["true_point"] == {
+        "q": 1.2,
+        "p_by_chi-squared": 0.55,
+        "p_by_pseudo-experiments": 0.6,
+    }
+    assert found["goodness_of_fit"] == {
+        "pseudo-experiments": 80,
+        "p": 0.45,
+        "of_each": {"pt_j1": {"chi2": 3.5, "bins": 4, "p": 0.4}},
+    }
+    assert "goodness_of_fit" not in table["limits"]["rate"]["observed"]
+    assert {"all_methods", "all_methods_separate"} <= names if n < 4 else "pairs" in names
+
+
+def test_results_must_be_of_the_same_observed_events(plot):
+    other = seen(evaluation(2), 2, PSEUDO)
+    with pytest.raises(InputError, match=r"observed events are data.csv, those of .* data.csv"):
+        plot(seen(reference(2), 2, None, PARTS_SEEN), other)

@@ -141,3 +141,13 @@ def test_reasons_name_what_changed(places):
         "code: steps/new.py",
         "installed packages",
     ]
+
+
+def test_the_tree_of_a_file_is_content_and_name(places):
+    for place in places:
+        (place / "in/data.root").write_text("events")
+    one, other = (key(place, observed_file=f"{place}/in/data.root:one") for place in places)
+    assert one == other
+    assert key(places[0], observed_file=f"{places[0]}/in/data.root:two").digest != one.digest
+    (places[1] / "in/data.root").write_text("others")
+    assert key(places[1], observed_file=f"{places[1]}/in/data.root:one").digest != one.digest

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from scripts.engine import containers
+from scripts.engine import containers, parameters
 from scripts.engine.resume import contents, fingerprint
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -61,17 +61,18 @@ def of_task(task: Any, runtime: str) -> Key:
         task: The task.
         runtime: ``native``, or the container engine that runs its image.
     """
-    own, parameters = task.state.readwrite[0], task.parameters.json()
+    own, values = task.state.readwrite[0], task.parameters.json()
     inputs, plain = {}, {}
     settings: Mapping[str, Any] = {}
-    for name, value in leaves(parameters):
-        path = Path(value) if isinstance(value, str) and value.startswith("/") else None
+    for name, value in leaves(values):
+        text, tree = parameters.split(value) if isinstance(value, str) else ("", "")
+        path = Path(text) if text.startswith("/") else None
         if path is None or str(path) == own or not path.exists():
             plain[name] = str(value).replace(own, WORKDIR)
         elif name == SETTINGS:
             settings = yaml.safe_load(path.read_text()) or {}
         else:
-            inputs[name] = f"{path.name} {contents.of(path)}"
+            inputs[name] = f"{path.name}{tree} {contents.of(path)}"
     spec = task.spec
     command = contents.of_value([spec["process"], spec["publisher"], plain])
     native = runtime == "native"

@@ -195,6 +195,27 @@ class Ensemble:
             return None
         return self.responses.unseen(self.features(x), self.fold)
 
+    def densities(self, x: Array) -> Array:
+        """Return what the networks say of other events, the mean over the folds.
+
+        Args:
+            x: Observations ``(m, n_observables)`` that no network has seen.
+
+        Returns:
+            Coefficients of m^T M(x) m, nominal and of each bag, ``(1 + n_bags, m, c)``; their norms
+            are those of the mixture, :meth:`Events.norms`.
+        """
+        shape = (len(self.multiplicity), len(x), len(self.polynomial.exponents))
+        total = np.zeros(shape)
+        features = torch.as_tensor(self.features(x))
+        for fold in range(self.n_folds):
+            stack = self._of_fold(fold)
+            parts = np.array_split(np.arange(len(x)), 1 + total[..., 0].size // _MOST_EVENTS)
+            for part in parts:
+                total[:, part] += self.processes.total(self._evaluated(stack, features[part]))
+        mean: Array = total / self.n_folds
+        return mean
+
     def _of_fold(self, left_out: int) -> Stack:
         """Return the networks, nominal and bags, that have not seen a fold."""
         arrays = {
