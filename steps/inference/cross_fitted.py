@@ -1,7 +1,7 @@
 """Networks that were cross-fitted, so that every event is expected data: training, likelihoods."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -247,21 +247,24 @@ def likelihoods(
         with_rate: Whether the number of events is part of it.
     """
     at_truth = sample.weights(theta_true[None])[0]
-    norms = sample.events.norms()
-    found = []
-    for bag, multiplicity in enumerate(sample.events.multiplicity):
-        events = multiplicity * (luminosity * len(multiplicity) / multiplicity.sum())
-        found.append(
-            Densities(
-                polynomial=sample.events.polynomial,
-                region=region,
-                counts=events * at_truth,
-                densities=sample.events.densities[bag],
-                norm=norms[bag],
-                rate=events @ sample.coefficients if with_rate else None,
-            )
+    densities = sample.events.densities
+    return [
+        Densities(
+            polynomial=sample.events.polynomial,
+            region=region,
+            counts=events * at_truth,
+            densities=densities[bag],
+            norm=norm,
+            rate=events @ sample.coefficients if with_rate else None,
         )
-    return found
+        for bag, (norm, events) in enumerate(_bags(sample, luminosity))
+    ]
+
+
+def _bags(sample: Sample, luminosity: float) -> Iterator[tuple[Array, Array]]:
+    """Yield the norm and what each event is worth, ``(n,)``, nominally and in each bag."""
+    for norm, multiplicity in zip(sample.events.norms(), sample.events.multiplicity, strict=True):
+        yield norm, multiplicity * (luminosity * len(multiplicity) / multiplicity.sum())
 
 
 def observed_likelihoods(
@@ -276,21 +279,17 @@ def observed_likelihoods(
         luminosity: Integrated luminosity in 1/pb.
         with_rate: Whether their number is part of it.
     """
-    norms = sample.events.norms()
-    found = []
-    for bag, multiplicity in enumerate(sample.events.multiplicity):
-        events = multiplicity * (luminosity * len(multiplicity) / multiplicity.sum())
-        found.append(
-            Densities(
-                polynomial=sample.events.polynomial,
-                region=region,
-                counts=np.ones(densities.shape[1]),
-                densities=densities[bag],
-                norm=norms[bag],
-                rate=events @ sample.coefficients if with_rate else None,
-            )
+    return [
+        Densities(
+            polynomial=sample.events.polynomial,
+            region=region,
+            counts=np.ones(densities.shape[1]),
+            densities=densities[bag],
+            norm=norm,
+            rate=events @ sample.coefficients if with_rate else None,
         )
-    return found
+        for bag, (norm, events) in enumerate(_bags(sample, luminosity))
+    ]
 
 
 def information(sample: Sample, theta: Array, luminosity: float) -> Array:
