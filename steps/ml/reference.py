@@ -1,6 +1,6 @@
 """Stage reference: where the likelihood lives, and what methods are compared to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,18 +113,27 @@ def _simulation(settings: stages.Reference, data_file: Path) -> Simulation:
 def _curves(filled: Mapping[str, Histogram], target: Target) -> dict[str, list[Densities]]:
     """Return the likelihoods of the rate alone, and of each histogram."""
     options = (target.region, target.theta_true, target.luminosity)
-    counted = histograms.likelihoods(filled["reference"], *options, with_rate=True)
+    return _of_each(
+        filled, target, lambda of, rate: histograms.likelihoods(of, *options, with_rate=rate)
+    )
+
+
+def _of_each(
+    filled: Mapping[str, Histogram],
+    target: Target,
+    likelihoods: Callable[[Histogram, bool], list[Densities]],
+) -> dict[str, list[Densities]]:
+    """Return what a function makes of the rate alone, and of each histogram."""
     # One bin for all events knows their number alone.
     curves = {
         "rate": [
             replace(each, counts=each.counts.sum(keepdims=True), densities=each.norm[None])
-            for each in counted
+            for each in likelihoods(filled["reference"], True)
         ]
     }
     for name, histogram in filled.items():
         for with_rate in target.rates:
-            found = histograms.likelihoods(histogram, *options, with_rate=with_rate)
-            curves[f"{name}/{NAMES[with_rate]}"] = found
+            curves[f"{name}/{NAMES[with_rate]}"] = likelihoods(histogram, with_rate)
     return curves
 
 
@@ -165,18 +174,12 @@ def _observed_curves(
 ) -> dict[str, list[Densities]]:
     """Return the same as :func:`_curves` given observed events."""
     options = (seen.x, target.region, target.luminosity)
-    counted = histograms.observed_likelihoods(filled["reference"], *options, with_rate=True)
-    curves = {
-        f"{PREFIX}rate": [
-            replace(each, counts=each.counts.sum(keepdims=True), densities=each.norm[None])
-            for each in counted
-        ]
-    }
-    for name, histogram in filled.items():
-        for with_rate in target.rates:
-            found = histograms.observed_likelihoods(histogram, *options, with_rate=with_rate)
-            curves[f"{PREFIX}{name}/{NAMES[with_rate]}"] = found
-    return curves
+    found = _of_each(
+        filled,
+        target,
+        lambda of, rate: histograms.observed_likelihoods(of, *options, with_rate=rate),
+    )
+    return {f"{PREFIX}{name}": likelihoods for name, likelihoods in found.items()}
 
 
 def _focus(histogram: Histogram, target: Target, far: float) -> Array:
