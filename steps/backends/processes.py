@@ -12,11 +12,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from steps.arrays import Array
 from steps.backends.cards import ReadCard
 from steps.backends.plans import Plan
-from steps.events.particles import Particles
-from steps.physics.passing import passing
 from steps.physics.shower import (
     CardError,
     Produced,
@@ -131,13 +128,10 @@ def generate(
     """
     process = yaml.safe_load((job_dir / _FILE).read_text())
 
-    def passes(particles: Particles) -> Array:
-        return passing(particles, process["filter"])
-
     where = _where(process)
     try:
         settings = [*shower.card["text"].splitlines(), *_settings(process)]
-        return produce(settings, plan.n_events, passes, rng, progress, shower.variations)
+        return produce(settings, plan.n_events, process["filter"], rng, progress, shower.variations)
     except CardError as error:
         raise SettingError(f"{where}: {process['card']['name']}: {error}; mend it") from None
     except RareError as error:

@@ -8,13 +8,11 @@ import vector
 
 from steps.arrays import Array
 from steps.events.particles import Particles
-from steps.events.species import ELECTRON, MUON, PHOTON
 from steps.physics.detector import JET_RADIUS, cluster
+from steps.physics.veto import INVISIBLE, OBJECTS
 
 vector.register_awkward()
 
-OBJECTS = {"photons": (PHOTON,), "leptons": (ELECTRON, MUON)}
-_INVISIBLE = (12, 14, 16)
 # An isolated photon or lepton has more than this share of the jet that it makes.
 _SHARE_OF_JET = 0.8
 
@@ -46,7 +44,7 @@ def passing(particles: Particles, wanted: Wanted) -> Array:
         passed &= _enough(found[kind], wanted[kind])
     if "jets" in wanted and passed.any():
         # Jets take most of the time.
-        of = np.repeat(passed, particles.counts) & ~np.isin(np.abs(particles.pdg_id), _INVISIBLE)
+        of = np.repeat(passed, particles.counts) & ~np.isin(np.abs(particles.pdg_id), INVISIBLE)
         jets = cluster(_momenta(particles, of)[passed], wanted["jets"]["pt_min"])
         for others in found.values():
             jets = _without(jets, others[passed])

@@ -11,6 +11,8 @@ import numpy as np
 
 from steps.arrays import Array
 from steps.events.particles import Particles
+from steps.physics import veto
+from steps.physics.passing import Wanted, passing
 from steps.physics.reweighting import log_ratio
 
 _BATCH = 500
@@ -143,7 +145,7 @@ class Produced:
         weights: Their weights in pb; those of all events, passing or not, sum to the cross
             section, ``(n,)``.
         events: Their numbers among all events, ``(n,)``.
-        n_events: Number of all events.
+        n_events: Number of all events, also of those that Pythia gives up early in the shower.
         cross_section: Pythia's estimate from all that it tried, in pb, and its error.
         log_responses: Log responses to variations of the shower ``(n, m)`` by name.
     """
@@ -159,7 +161,7 @@ class Produced:
 def produce(
     settings: Sequence[str],
     n_events: int,
-    passing: Callable[[Particles], Array],
+    wanted: Wanted,
     rng: np.random.Generator,
     progress: Callable[[int], None] = lambda n: None,
     variations: Sequence[Mapping[str, Any]] = (),
@@ -173,7 +175,7 @@ def produce(
     Args:
         settings: Lines of Pythia 8 command cards: shower, process and beams.
         n_events: Number of events that pass.
-        passing: Says of events which of them pass, as booleans ``(n,)``.
+        wanted: The filter.
         rng: Source of Pythia's own seed.
         progress: Called with the number of events so far.
         variations: See :func:`shower`.
@@ -182,7 +184,7 @@ def produce(
         CardError: Pythia does not know a setting or cannot start.
         RareError: Hardly any event passes.
     """
-    pythia = _pythia(
+    pythia = _configured(
         [
             *settings,
             *variation_settings(variations),
@@ -190,6 +192,10 @@ def produce(
             f"Random:seed = {rng.integers(1, _MAX_SEED)}",
         ]
     )
+    hook = veto.hook(pythia, wanted) if "jets" in wanted else None
+    if hook:
+        pythia.setUserHooksPtr(hook)
+    _start(pythia)
     columns: list[ak.Array] = []
     numbers: list[Array] = []
     weights: list[Array] = []
@@ -198,29 +204,36 @@ def produce(
         if tries >= _TRIES * (passed + 1):
             raise RareError(f"{passed} of {tries} events pass the filter")
         # The last batch is as long as it takes, by the share that has passed so far.
-        wanted = math.ceil((n_events + 1 - passed) * (tries + 1) / (passed + 1))
-        size = min(_BATCH, wanted)
+        missing = math.ceil((n_events + 1 - passed) * (done + 1) / (passed + 1))
+        size = min(_BATCH, missing)
+        tries += size
+        if hook:
+            hook.left = before = _TRIES * (passed + 1)
         batch = pythia.nextBatch(size, "none")
         batch = batch[~ak.is_none(batch)]
         particles = _stable(batch.prt)
-        found = np.flatnonzero(passing(_flatten(particles)))
+        found = np.flatnonzero(passing(_flatten(particles), wanted))
         # Packed: else what does not pass is kept in memory with the rest.
         columns.append(ak.to_packed(particles[found]))
         numbers.append(done + found)
         weights.append(np.asarray(ak.to_numpy(batch.info.weights), dtype=float))
-        tries, done, passed = tries + size, done + len(batch), passed + len(found)
+        if hook:
+            tries += before - hook.left
+        done, passed = done + len(batch), passed + len(found)
         progress(min(passed, n_events))
     number = np.concatenate(numbers)
-    n_all, number = int(number[n_events]), number[:n_events]
-    weight = np.concatenate(weights)[:n_all]
+    n_done, number = int(number[n_events]), number[:n_events]
+    weight = np.concatenate(weights)[:n_done]
     about = pythia.infoPython()
+    # Pythia's cross section is that of the events that were not given up.
+    given_up = about.nSelected() / about.nAccepted()
     cross_section = _PB_PER_MB * about.sigmaGen()
     return Produced(
         particles=_flatten(ak.concatenate(columns)[:n_events]),
         weights=cross_section * weight[number, 0] / weight[:, 0].sum(),
         events=number,
-        n_events=n_all,
-        cross_section=(cross_section, _PB_PER_MB * about.sigmaErr()),
+        n_events=round(given_up * n_done),
+        cross_section=(given_up * cross_section, given_up * _PB_PER_MB * about.sigmaErr()),
         log_responses=log_responses(list(about.weightNameVector()), weight[number], variations),
     )
 
@@ -256,9 +269,13 @@ def _configured(settings: Sequence[str]) -> Any:
 
 def _pythia(settings: Sequence[str]) -> Any:
     pythia = _configured(settings)
+    _start(pythia)
+    return pythia
+
+
+def _start(pythia: Any) -> None:
     if not pythia.init():
         raise CardError("Pythia 8 cannot start with these settings")
-    return pythia
 
 
 def _stable(particles: ak.Array) -> ak.Array:

@@ -22,8 +22,7 @@ QUICK = ["PartonLevel:MPI = off"]
 PHOTONS = {"photons": {"number": 2, "pt_min": 40.0, "eta_max": 1.5}}
 
 
-def everything(particles):
-    return np.ones(particles.counts.size, dtype=bool)
+EVERYTHING = {}
 
 
 # ------------------------------------------------------------------ cross sections
@@ -31,7 +30,7 @@ def test_a_filter_selects_from_the_same_cross_section():
     """Weights of the events that pass sum to what passes of all; Pythia counts what it tried."""
     settings = GLUON_FUSION + QUICK + BEAMS
     rng = np.random.default_rng(5)
-    whole = shower.produce(settings, 1200, everything, rng)
+    whole = shower.produce(settings, 1200, EVERYTHING, rng)
     assert whole.n_events == 1200
     assert whole.events.tolist() == list(range(1200))
     (sigma, error), n = whole.cross_section, len(whole.weights)
@@ -39,7 +38,7 @@ def test_a_filter_selects_from_the_same_cross_section():
     passed = passing(whole.particles, PHOTONS)
     expected = whole.weights[passed].sum()
 
-    some = shower.produce(settings, 400, lambda p: passing(p, PHOTONS), rng)
+    some = shower.produce(settings, 400, PHOTONS, rng)
     assert passing(some.particles, PHOTONS).all()
     assert len(some.weights) == len(some.particles.counts) == len(some.events) == 400
     assert np.all(np.diff(some.events) > 0)
@@ -56,13 +55,52 @@ def test_the_cross_section_is_of_the_decays_that_are_on():
     quick = ["PartonLevel:all = off", "HadronLevel:all = off", *BEAMS]
     rng = np.random.default_rng(6)
     sigma = [
-        shower.produce([*lines, *quick], 3000, everything, rng).cross_section
+        shower.produce([*lines, *quick], 3000, EVERYTHING, rng).cross_section
         for lines in (GLUON_FUSION[:1], GLUON_FUSION)
     ]
     (all_decays, error), (photons, other) = sigma
     assert 15.0 < all_decays < 35.0
     relative = np.hypot(error / all_decays, other / photons)
     assert photons / all_decays == pytest.approx(2.297e-3, rel=4 * relative)
+
+
+JETS = {
+    "photons": {"number": 2, "pt_min": 20.0},
+    "jets": {"number": 2, "pt_min": 18.0, "mass_min": 200.0},
+}
+
+
+def test_showers_without_hope_of_jets_are_given_up():
+    """The yield is that of a filter behind whole showers, of which Pythia finishes many more."""
+    settings = GLUON_FUSION + QUICK + BEAMS
+    whole = shower.produce(settings, 1500, EVERYTHING, np.random.default_rng(9))
+    passed = passing(whole.particles, JETS)
+    early = shower.produce(settings, 400, JETS, np.random.default_rng(10))
+    assert passing(early.particles, JETS).all()
+    # Cross sections are of all events, given up or not; those that are not are numbered.
+    assert early.cross_section[0] == pytest.approx(whole.cross_section[0], rel=0.05)
+    assert early.events[-1] < 0.6 * early.n_events
+    error = np.sqrt(1 / passed.sum() + 1 / 400)
+    assert early.weights.sum() == pytest.approx(whole.weights[passed].sum(), rel=3 * error)
+
+
+@pytest.mark.parametrize("filter_", [{}, {"leptons": {"number": 1, "pt_min": 15.0}}])
+def test_jets_of_decays_are_waited_for(filter_):
+    """The shower shows no quark of a W's decay in time; with a lepton wanted, its own are none."""
+    settings = ["Top:qqbar2ttbar = on", "24:onMode = off", "24:onIfAny = 1 3 5", *QUICK, *BEAMS]
+    wanted = filter_ | {"jets": {"number": 4, "pt_min": 20.0}}
+    if filter_:
+        settings[2] = "24:onIfAny = 11"
+        wanted["jets"]["number"] = 2
+    made = shower.produce(settings, 10, wanted, np.random.default_rng(11))
+    assert made.n_events < 30
+
+
+def test_jets_that_cannot_come_end_too(monkeypatch):
+    monkeypatch.setattr(shower, "_TRIES", 300)
+    wanted = {"jets": {"number": 2, "pt_min": 3000.0}}
+    with pytest.raises(shower.RareError, match="0 of"):
+        shower.produce(GLUON_FUSION + QUICK + BEAMS, 10, wanted, np.random.default_rng(12))
 
 
 class Coins:
@@ -73,20 +111,32 @@ class Coins:
 
     def nextBatch(self, size, mode):
         counts = 1 + (self._rng.random(size) < self._share)
-        particle = {"id": 22, "status": 1, "p": {"e": 1.0, "px": 0.0, "py": 0.0, "pz": 0.0}}
+        particle = {"id": 22, "status": 1, "p": {"e": 1.0, "px": 1.0, "py": 0.0, "pz": 0.0}}
         batch = [{"prt": [particle] * int(n), "info": {"weights": [1.0]}} for n in counts]
         # As of Pythia, which leaves gaps.
         return ak.Array([*batch, None])[:-1]
 
     def infoPython(self):
-        return SimpleNamespace(weightNameVector=list, sigmaGen=lambda: 1e-9, sigmaErr=lambda: 0.0)
+        return SimpleNamespace(
+            weightNameVector=list,
+            sigmaGen=lambda: 1e-9,
+            sigmaErr=lambda: 0.0,
+            nSelected=lambda: 1,
+            nAccepted=lambda: 1,
+        )
+
+    def init(self):
+        return True
+
+
+TWO = {"photons": {"number": 2, "pt_min": 0.5}}
 
 
 def test_a_fixed_number_of_events_that_pass_does_not_bias_the_share(monkeypatch):
     """n / N of the events up to the n-th would be a third too large here."""
     rng, share, n = np.random.default_rng(7), 0.3, 2
-    monkeypatch.setattr(shower, "_pythia", lambda settings: Coins(rng, share))
-    found = [shower.produce([], n, lambda p: p.counts == 2, rng).weights.sum() for _ in range(150)]
+    monkeypatch.setattr(shower, "_configured", lambda settings: Coins(rng, share))
+    found = [shower.produce([], n, TWO, rng).weights.sum() for _ in range(150)]
     error = np.std(found) / np.sqrt(len(found))
     assert error < 0.07 * share
     assert abs(np.mean(found) - share) < 4 * error
@@ -94,10 +144,10 @@ def test_a_fixed_number_of_events_that_pass_does_not_bias_the_share(monkeypatch)
 
 def test_a_filter_that_nothing_passes_ends(monkeypatch):
     rng = np.random.default_rng(8)
-    monkeypatch.setattr(shower, "_pythia", lambda settings: Coins(rng, 0.0))
+    monkeypatch.setattr(shower, "_configured", lambda settings: Coins(rng, 0.0))
     monkeypatch.setattr(shower, "_TRIES", 300)
     with pytest.raises(shower.RareError, match=r"0 of [56]\d\d events pass"):
-        shower.produce([], 10, lambda p: p.counts == 2, rng)
+        shower.produce([], 10, TWO, rng)
 
 
 # ------------------------------------------------------------------ through the stages
