@@ -5,7 +5,6 @@ They need no file of parton-level events: a job's folder says all, and its event
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,32 @@ import yaml
 
 from steps.backends.cards import ReadCard
 from steps.backends.plans import Plan
+from steps.physics.hard import HardProcessError
+from steps.physics.reweighting import alpha_s_powers, varies_coupling
 from steps.physics.shower import (
     CardError,
     Produced,
     RareError,
+    Variations,
     check_settings,
     check_start,
+    hard_codes,
     produce,
 )
 from steps.stage.errors import SettingError
 
 BACKEND = "pythia"
 _FILE = "process.yml"
+_OF_JOB = ("name", "card", "filter", "energy", "alpha_s_power")
 # What the workflow sets, in small letters as Pythia compares them.
 _OURS = ("beams:", "random:")
 
 Process = Mapping[str, Any]
-"""``name``, ``card`` (``name`` and ``text``), ``filter``, ``energy`` in GeV and ``num_events``."""
+"""``name``, ``card`` (``name`` and ``text``), ``filter``, ``energy`` in GeV and ``num_events``; and
+``alpha_s_power`` where the input file has it."""
+
+Systematics = Sequence[Mapping[str, Any]]
+"""Entries of ``systematics``, complete."""
 
 
 def split(section: Mapping[str, Any]) -> tuple[dict[str, Any], list[Process]]:
@@ -50,6 +58,7 @@ def complete(process: Process, read_card: ReadCard, energy: float) -> Process:
     """Return a process of the input file with its card's text and the energy of the protons."""
     card = read_card(f"{_where(process)}: card", process["card"], "")
     kept = {key: process.get(key) for key in ("name", "num_events")}
+    kept |= {key: process[key] for key in ("alpha_s_power",) if key in process}
     return {**kept, "card": card, "filter": process.get("filter", {}), "energy": energy}
 
 
@@ -88,11 +97,9 @@ def prepare(process: Process) -> Callable[[Path], None]:
     try:
         check_start(_settings(process))
     except CardError as error:
-        raise SettingError(
-            f"{_where(process)}: {process['card']['name']}: {error}; does it switch a process on?"
-        ) from None
+        raise _no_start(process, error) from None
     # Neither the number of events nor other processes: a job does not change with them.
-    job = {key: process[key] for key in ("name", "card", "filter", "energy")}
+    job = {key: value for key, value in process.items() if key in _OF_JOB}
     text = yaml.safe_dump(job, sort_keys=False)
 
     def fill(folder: Path) -> None:
@@ -101,27 +108,23 @@ def prepare(process: Process) -> Callable[[Path], None]:
     return fill
 
 
-@dataclass(frozen=True)
-class Shower:
-    """How events are showered.
-
-    Attributes:
-        card: ``name`` and ``text`` of the shower card.
-        variations: Entries of ``systematics`` of type ``shower``.
-    """
-
-    card: Mapping[str, str]
-    variations: Sequence[Mapping[str, Any]] = ()
-
-
 def generate(
     plan: Plan,
     job_dir: Path,
-    shower: Shower,
+    shower_card: Mapping[str, str],
+    systematics: Systematics,
     rng: np.random.Generator,
     progress: Callable[[int], None],
 ) -> Produced:
     """Generate and shower the events of a job.
+
+    Args:
+        plan: What to generate.
+        job_dir: Folder that :func:`prepare` filled.
+        shower_card: ``name`` and ``text``.
+        systematics: Those of types ``shower``, ``scale`` and ``pdf`` that affect the process.
+        rng: Source of Pythia's own seed.
+        progress: Called with the number of events so far.
 
     Raises:
         SettingError: Pythia cannot start, or hardly an event passes the filter.
@@ -129,31 +132,64 @@ def generate(
     process = yaml.safe_load((job_dir / _FILE).read_text())
 
     where = _where(process)
+    of_shower = [entry for entry in systematics if entry["type"] == "shower"]
+    others = [entry for entry in systematics if entry["type"] != "shower"]
+    variations = Variations(of_shower, others, process.get("alpha_s_power"))
     try:
-        settings = [*shower.card["text"].splitlines(), *_settings(process)]
-        return produce(settings, plan.n_events, process["filter"], rng, progress, shower.variations)
+        settings = [*shower_card["text"].splitlines(), *_settings(process)]
+        return produce(settings, plan.n_events, process["filter"], rng, progress, variations)
     except CardError as error:
         raise SettingError(f"{where}: {process['card']['name']}: {error}; mend it") from None
     except RareError as error:
         raise SettingError(f"{where}: filter: {error}; loosen it, or cut in the card") from None
 
 
-def check_variations(process: Process, systematics: Sequence[Mapping[str, Any]]) -> None:
-    """Check that responses of a process can be told.
+def check_variations(
+    process: Process, shower_card: Mapping[str, str], systematics: Systematics
+) -> None:
+    """Check that responses of a process can be told; starts Pythia where it is to tell some.
 
     Args:
         process: The process.
-        systematics: Entries of ``systematics``, complete.
+        shower_card: ``name`` and ``text``.
+        systematics: All of them.
 
     Raises:
         SettingError: They cannot.
     """
-    for entry in systematics:
-        if entry["type"] in ("scale", "pdf") and process["name"] in entry["processes"]:
-            raise SettingError(
-                f"systematics: {entry['name']}: processes: a {entry['type']} of {process['name']}, "
-                "which Pythia generates, is not known; name the other processes, and give it a norm"
-            )
+    name = process["name"]
+    wanted = [e for e in systematics if e["type"] in ("scale", "pdf") and name in e["processes"]]
+    if not wanted:
+        return
+    try:
+        codes = hard_codes([*shower_card["text"].splitlines(), *_settings(process)])
+    except CardError as error:
+        raise _no_start(process, error) from None
+    except HardProcessError as error:
+        raise SettingError(
+            f"systematics: {wanted[0]['name']}: processes: a {wanted[0]['type']} of {name} is not "
+            f"known: {error}; name the other processes, and give it a norm"
+        ) from None
+    for entry in wanted:
+        if varies_coupling(entry):
+            _check_powers(process, entry, codes)
+
+
+def _check_powers(process: Process, entry: Mapping[str, Any], codes: Mapping[int, str]) -> None:
+    try:
+        powers = alpha_s_powers(codes, process.get("alpha_s_power"))
+    except KeyError as error:
+        (code,) = error.args
+        raise SettingError(
+            f"{_where(process)}: alpha_s_power is missing: '{entry['name']}' in systematics varies "
+            f"the strong coupling, whose power in Pythia's {codes[code]} ({code}) is not known "
+            "here; give it"
+        ) from None
+    if entry["scale"] == "mur" and entry["processes"] == [process["name"]] and not powers.any():
+        raise SettingError(
+            f"systematics: {entry['name']}: {process['name']} has no strong coupling at leading "
+            "order, so mur changes nothing; choose muf, or remove the entry"
+        )
 
 
 def _settings(process: Process) -> Sequence[str]:
@@ -163,6 +199,11 @@ def _settings(process: Process) -> Sequence[str]:
         "Beams:frameType = 1",
         f"Beams:eCM = {process['energy']}",
     ]
+
+
+def _no_start(process: Process, error: CardError) -> SettingError:
+    where = f"{_where(process)}: {process['card']['name']}"
+    return SettingError(f"{where}: {error}; does it switch a process on?")
 
 
 def _where(process: Process) -> str:

@@ -78,10 +78,8 @@ def _pythia_s(
     """Let Pythia generate and shower the events of a process of its own."""
     rng = seeds.generator(plan.seed, "shower")
     progress = command.progress(plan.n_events, f"events of {plan.process}")
-    variations = touching(settings.systematics, plan.process, "shower")
-    made = processes.generate(
-        plan, job_dir, processes.Shower(settings.shower_card, variations), rng, progress
-    )
+    wanted = touching(settings.systematics, plan.process, "shower", "scale", "pdf")
+    made = processes.generate(plan, job_dir, settings.shower_card, wanted, rng, progress)
     cross_section, error = made.cross_section
     print(
         f"{plan.process}: {cross_section:.4e} +- {error:.1e} pb, "

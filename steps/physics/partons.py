@@ -131,19 +131,21 @@ def _grid(word: str) -> Any:
 class PartonDistribution:
     """Densities of all partons at any scale, straight from Pythia 8: a call per parton."""
 
-    def __init__(self, word: str) -> None:
-        """Set up densities.
+    def __init__(self, grid: Any) -> None:
+        """Take densities from Pythia, its class ``PDF``."""
+        self._grid = grid
 
-        Args:
-            word: Value of Pythia's setting ``PDF:pSet``: a number, or ``LHAGrid1:`` and one of
-                :attr:`PdfSet.files`.
+    @classmethod
+    def of_file(cls, file: str) -> "PartonDistribution":
+        """Read one of :attr:`PdfSet.files`.
 
         Raises:
-            ValueError: Pythia does not have them.
+            ValueError: Pythia cannot.
         """
-        self._grid = _grid(word)
-        if self._grid is None:
-            raise ValueError(f"Pythia 8 has no parton densities '{word}'")
+        grid = _grid(f"LHAGrid1:{file}")
+        if grid is None:
+            raise ValueError(f"Pythia 8 has no parton densities '{file}'")
+        return cls(grid)
 
     def __call__(self, pdg_id: Array, x: Array, q2: Array) -> Array:
         """Return x f(x, q2), not negative.
@@ -181,7 +183,7 @@ class PartonDensities:
         return densities
 
     def _tabulate(self, file: str, scale: float) -> None:
-        distribution = PartonDistribution(f"LHAGrid1:{file}")
+        distribution = PartonDistribution.of_file(file)
         x = np.geomspace(_X_MIN, 1.0, _KNOTS)
         flavours = [sign * q for q in LIGHT_QUARKS for sign in (1, -1)]
         q2 = np.full(_KNOTS, scale**2)

@@ -4,7 +4,7 @@ A cross section at lowest order is f_a(x_a, mu_F^2) f_b(x_b, mu_F^2) alpha_s(mu_
 depends on neither scale nor densities, so that these ratios are exact, event by event.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -107,10 +107,7 @@ def of_entry(
     if entry["type"] == "scale":
         factors = [scale_factors(entry["scale"], factor) for factor in entry["value"]]
         return np.stack([of_scales(process, nominal, coupling, *f) for f in factors], axis=-1)
-
-    def load(file: str) -> Distribution:
-        return PartonDistribution(f"LHAGrid1:{file}")
-
+    load: Callable[[str], Distribution] = PartonDistribution.of_file
     return of_sets(entry["value"], nominal, load, lambda v, n: of_densities(process, v, n))
 
 
@@ -135,7 +132,7 @@ def of_densities(process: HardProcess, varied: Distribution, nominal: Distributi
         nominal: Those that the events were drawn with.
     """
     q2 = process.q2_fac
-    return log_ratio(_product(varied, process, q2), _product(nominal, process, q2))
+    return log_ratio(product(varied, process, q2), product(nominal, process, q2))
 
 
 def of_scales(
@@ -157,30 +154,40 @@ def of_scales(
     logs = np.zeros(len(process.x))
     if factorisation != 1.0:
         q2 = process.q2_fac
-        shifted = _product(densities, process, factorisation**2 * q2)
-        logs += log_ratio(shifted, _product(densities, process, q2))
+        shifted = product(densities, process, factorisation**2 * q2)
+        logs += log_ratio(shifted, product(densities, process, q2))
     if renormalisation != 1.0:
         alphas = coupling(renormalisation**2 * process.q2_ren) / coupling(process.q2_ren)
         logs += process.alpha_s_power * np.log(alphas)
     return logs
 
 
-def _product(densities: Distribution, process: HardProcess, q2: Array) -> Array:
+def product(densities: Distribution, process: HardProcess, q2: Array) -> Array:
+    """Return x_a f_a(x_a) x_b f_b(x_b) of the incoming partons at squared scales, ``(n,)``."""
     sides = [densities(process.pdg_id[:, side], process.x[:, side], q2) for side in (0, 1)]
-    product: Array = sides[0] * sides[1]
-    return product
+    both: Array = sides[0] * sides[1]
+    return both
 
 
-def alpha_s_powers(codes: Array) -> Array:
+def varies_coupling(entry: Mapping[str, Any]) -> bool:
+    """Return whether the strong coupling varies with an entry of the section ``systematics``."""
+    return bool(entry["type"] == "scale" and entry["scale"] != "muf")
+
+
+def alpha_s_powers(codes: Iterable[int], unknown: int | None = None) -> Array:
     """Return the powers of alpha_s in processes of Pythia 8 at their lowest order.
 
     Args:
         codes: Pythia's codes of the processes, ``(n,)``.
+        unknown: Power in those that are not in the table; None: there is none.
 
     Raises:
         KeyError: A code is not in the table; the exception holds it.
     """
-    return np.array([_ALPHA_S_POWERS[int(code)] for code in codes])
+    known = _ALPHA_S_POWERS
+    if unknown is None:
+        return np.array([known[int(code)] for code in codes])
+    return np.array([known.get(int(code), unknown) for code in codes])
 
 
 # By the codes in Pythia's manual.
@@ -192,10 +199,10 @@ _ALPHA_S_POWERS = {
         # weak-boson fusion.
         0: (
             *(204, 211, 212, *range(221, 226), 231, 232, 233, 243, 244, 253, 254),
-            *(*range(261, 267), 603, 604, 605, 606, 901, *range(903, 908)),
+            *(*range(261, 267), 275, 285, 603, 604, 605, 606, 901, *range(903, 908)),
         ),
-        # Photon and jet; weak boson and jet; top quarks from gluon and photon; bottom quark to H.
-        1: (201, 202, 241, 242, 251, 252, 607, 911),
+        # Photon and jet; weak boson and jet; jets or top quarks from a photon; bottom quark to H.
+        1: (201, 202, 241, 242, 251, 252, *range(271, 275), *range(281, 285), 607, 617, 911),
         # Two jets; two photons by a loop; top quarks; H by a loop; H with top or bottom quarks.
         2: (*range(111, 117), *range(121, 125), 205, 601, 602, 902, 908, 909, 912, 913),
         # Three jets; photon and jet by a loop; H and jet by a loop.

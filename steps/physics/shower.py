@@ -11,11 +11,12 @@ import numpy as np
 
 from steps.arrays import Array
 from steps.events.particles import Particles
-from steps.physics import veto
+from steps.physics import hard, veto
 from steps.physics.passing import Wanted, passing
 from steps.physics.reweighting import log_ratio
 
 _BATCH = 500
+_FEW = 10
 _MAX_SEED = 900_000_000
 _PB_PER_MB = 1e9
 # Events for one that passes a filter, beyond which it is taken for impossible.
@@ -137,6 +138,22 @@ def _weight_names(entry: Mapping[str, Any]) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Variations:
+    """What is to vary in events of a process that Pythia 8 generates itself.
+
+    Attributes:
+        shower: Entries of ``systematics`` of type ``shower``; see :func:`shower`.
+        hard: Entries of types ``scale`` and ``pdf``, complete.
+        alpha_s_power: Power of alpha_s in hard processes that
+            :func:`steps.physics.reweighting.alpha_s_powers` does not know; None: there is none.
+    """
+
+    shower: Sequence[Mapping[str, Any]] = ()
+    hard: Sequence[Mapping[str, Any]] = ()
+    alpha_s_power: int | None = None
+
+
+@dataclass(frozen=True)
 class Produced:
     """Events of a process that Pythia 8 generates itself.
 
@@ -147,7 +164,7 @@ class Produced:
         events: Their numbers among all events, ``(n,)``.
         n_events: Number of all events, also of those that Pythia gives up early in the shower.
         cross_section: Pythia's estimate from all that it tried, in pb, and its error.
-        log_responses: Log responses to variations of the shower ``(n, m)`` by name.
+        log_responses: Log responses to variations ``(n, m)`` by the entry's name.
     """
 
     particles: Particles
@@ -164,7 +181,7 @@ def produce(
     wanted: Wanted,
     rng: np.random.Generator,
     progress: Callable[[int], None] = lambda n: None,
-    variations: Sequence[Mapping[str, Any]] = (),
+    variations: Variations = Variations(),
 ) -> Produced:
     """Generate events of a process until some number passes a filter.
 
@@ -178,7 +195,7 @@ def produce(
         wanted: The filter.
         rng: Source of Pythia's own seed.
         progress: Called with the number of events so far.
-        variations: See :func:`shower`.
+        variations: What is to vary.
 
     Raises:
         CardError: Pythia does not know a setting or cannot start.
@@ -187,14 +204,15 @@ def produce(
     pythia = _configured(
         [
             *settings,
-            *variation_settings(variations),
+            *variation_settings(variations.shower),
             "Random:setSeed = on",
             f"Random:seed = {rng.integers(1, _MAX_SEED)}",
         ]
     )
     hook = veto.hook(pythia, wanted) if "jets" in wanted else None
     if hook:
-        pythia.setUserHooksPtr(hook)
+        pythia.addUserHooksPtr(hook)
+    watch = hard.Watch(pythia) if variations.hard else None
     _start(pythia)
     columns: list[ak.Array] = []
     numbers: list[Array] = []
@@ -219,22 +237,30 @@ def produce(
         weights.append(np.asarray(ak.to_numpy(batch.info.weights), dtype=float))
         if hook:
             tries += before - hook.left
+        if watch:
+            watch.add(batch.info, found)
         done, passed = done + len(batch), passed + len(found)
         progress(min(passed, n_events))
     number = np.concatenate(numbers)
     n_done, number = int(number[n_events]), number[:n_events]
-    weight = np.concatenate(weights)[:n_done]
-    about = pythia.infoPython()
-    # Pythia's cross section is that of the events that were not given up.
-    given_up = about.nSelected() / about.nAccepted()
-    cross_section = _PB_PER_MB * about.sigmaGen()
+    weight = np.concatenate(weights)
+    # All events over those not given up, of which Pythia's cross section is.
+    whole = 1 + hook.given_up / weight[:, 0].sum() if hook else 1.0
+    about, weight = pythia.infoPython(), weight[:n_done]
+    cross_section, error = (
+        _PB_PER_MB * each * about.nSelected() / about.nAccepted()
+        for each in (about.sigmaGen(), about.sigmaErr())
+    )
+    logs = log_responses(list(about.weightNameVector()), weight[number], variations.shower)
+    if watch:
+        logs |= watch.log_responses(n_events, variations.hard, variations.alpha_s_power)
     return Produced(
         particles=_flatten(ak.concatenate(columns)[:n_events]),
-        weights=cross_section * weight[number, 0] / weight[:, 0].sum(),
+        weights=cross_section * weight[number, 0] / (whole * weight[:, 0].sum()),
         events=number,
-        n_events=round(given_up * n_done),
-        cross_section=(given_up * cross_section, given_up * _PB_PER_MB * about.sigmaErr()),
-        log_responses=log_responses(list(about.weightNameVector()), weight[number], variations),
+        n_events=round(whole * n_done),
+        cross_section=(cross_section, error),
+        log_responses=logs,
     )
 
 
@@ -245,6 +271,24 @@ def check_start(settings: Sequence[str]) -> None:
         CardError: It does not understand one, or cannot start.
     """
     _pythia(settings)
+
+
+def hard_codes(settings: Sequence[str]) -> dict[int, str]:
+    """Return codes and names of the hard processes that the lines of command cards switch on.
+
+    Raises:
+        CardError: Pythia does not understand one, or cannot start.
+        HardProcessError: Weights of these processes do not follow from ratios of densities.
+    """
+    pythia = _configured([*settings, "PartonLevel:all = off"])
+    watch = hard.Watch(pythia)
+    _start(pythia)
+    batch = pythia.nextBatch(_FEW, "none")
+    batch = batch[~ak.is_none(batch)]
+    codes = hard.codes(pythia)
+    watch.add(batch.info, np.arange(len(batch)))
+    watch.check()
+    return codes
 
 
 def check_settings(settings: Sequence[str]) -> None:

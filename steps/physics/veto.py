@@ -36,7 +36,7 @@ def hook(pythia: Any, wanted: Mapping[str, Mapping[str, float]]) -> Any:
 
     Returns:
         The hook, which Pythia does not keep alive. Its attribute ``left`` is the number of events
-        that it may give up, and counts down.
+        that it may give up, and counts down; ``given_up`` sums the weights of those that it did.
     """
     import pythia8mc
 
@@ -65,6 +65,7 @@ def hook(pythia: Any, wanted: Mapping[str, Mapping[str, float]]) -> Any:
 
     class Hook(pythia8mc.UserHooks):  # type: ignore[misc]
         left = 0
+        given_up = 0.0
 
         def canVetoPT(self) -> bool:
             return True
@@ -78,6 +79,7 @@ def hook(pythia: Any, wanted: Mapping[str, Mapping[str, float]]) -> Any:
             if may_come_from_decays(pythia.process):
                 return False
             self.left -= 1
+            self.given_up += pythia.infoPython().weight()
             return True
 
     return Hook()

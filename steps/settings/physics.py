@@ -69,16 +69,13 @@ def read(path: Path, parameters: Parameters) -> PhysicsInput:
         _check_expressions(spec)
         generators.choose(spec.generator).check(spec.parameters)
         generators.check_variations(spec.generator, spec.systematics)
+        _check_shower(spec.shower_card)
         for process in spec.pythia_processes:
             processes.check(process)
-            processes.check_variations(process, spec.systematics)
+            processes.check_variations(process, spec.shower_card, spec.systematics)
         detectors.choose(spec.detector)
     except SettingError as error:
         raise InputError(f"{path}: {error}") from None
-    try:
-        check_settings(spec.shower_card["text"].splitlines())
-    except CardError as error:
-        raise InputError(f"{path}: shower: {spec.shower_card['name']}: {error}; mend it") from None
     jobs = parameters.num_procs_per_job
     for n_events in (_num_events(spec, parameters), *_processes_num_events(spec, parameters)):
         if jobs > n_events:
@@ -142,6 +139,13 @@ def divide(spec: PhysicsInput, parameters: Parameters) -> list[stages.Settings]:
             seed=parameters.seed,
         ),
     ]
+
+
+def _check_shower(card: Mapping[str, str]) -> None:
+    try:
+        check_settings(card["text"].splitlines())
+    except CardError as error:
+        raise SettingError(f"shower: {card['name']}: {error}; mend it") from None
 
 
 def _num_events(spec: PhysicsInput, parameters: Parameters) -> int:

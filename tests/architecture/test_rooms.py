@@ -97,7 +97,7 @@ def external(path: Path) -> set[str]:
             },
         ),
         ("fastjet", {"steps.physics.detector"}),
-        ("pythia8mc", {"steps.physics.partons", "steps.physics.shower"}),
+        ("pythia8mc", {f"steps.physics.{name}" for name in ("hard", "partons", "shower")}),
         ("vegas", {"steps.physics.generator"}),
         ("pylhe", {"steps.events.lhe", "scripts.validate"}),
         ("pyhepmc", {"steps.events.hepmc"}),

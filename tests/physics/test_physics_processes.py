@@ -84,6 +84,19 @@ def test_showers_without_hope_of_jets_are_given_up():
     assert early.weights.sum() == pytest.approx(whole.weights[passed].sum(), rel=3 * error)
 
 
+def test_given_up_events_count_by_their_weight():
+    """Biased towards hard processes, the yield is the same."""
+    wanted = {"jets": {"number": 2, "pt_min": 40.0}}
+    settings = ["WeakBosonAndParton:qg2gmZq = on", "23:onMode = off", "23:onIfAny = 12", *QUICK]
+    settings += ["PhaseSpace:pTHatMin = 20.", "HadronLevel:all = off", *BEAMS]
+    plain = shower.produce(settings, 400, wanted, np.random.default_rng(13))
+    biased = [*settings, "PhaseSpace:bias2Selection = on", "PhaseSpace:bias2SelectionRef = 20."]
+    other = shower.produce(biased, 400, wanted, np.random.default_rng(14))
+    relative = np.sqrt(1 / 400 + np.sum(other.weights**2) / other.weights.sum() ** 2)
+    assert other.weights.sum() == pytest.approx(plain.weights.sum(), rel=3 * relative)
+    assert 400 / other.n_events > 2 * 400 / plain.n_events
+
+
 @pytest.mark.parametrize("filter_", [{}, {"leptons": {"number": 1, "pt_min": 15.0}}])
 def test_jets_of_decays_are_waited_for(filter_):
     """The shower shows no quark of a W's decay in time; with a lepton wanted, its own are none."""
@@ -327,6 +340,77 @@ def test_factors_are_applied_once_and_concern_stage_combine_alone(one, tmp_path,
     assert f"ggF: {sums[1]:.4e} pb after cuts at sm, k_factor 1.5 included" in said
 
 
+# ------------------------------------------------------------------ systematics of some processes
+SYSTEMATICS = """
+systematics:
+  - {name: ggF_rate, type: norm, value: 0.1, processes: [ggF]}
+  - {name: signal_rate, type: norm, value: 0.05, processes: [signal]}
+  - {name: ggF_scale, type: scale, scale: mu, value: '0.5,2', processes: [ggF]}
+  - {name: signal_scale, type: scale, scale: muf, value: '0.5,2', processes: [signal]}
+  - {name: pdf, type: pdf, value: NNPDF31_lo_as_0118}
+  - {name: ggF_jets, type: detector, object: j, value: 0.1, processes: [ggF]}
+  - {name: signal_photons, type: detector, object: a, value: 0.05, processes: [signal]}
+"""
+NAMES = ["signal", "ggF"]
+OF = [["ggF"], ["signal"], ["ggF"], ["signal"], ["signal", "ggF"], ["ggF"], ["signal"]]
+
+
+@pytest.fixture(scope="module")
+def restricted(tmp_path_factory):
+    return Run(tmp_path_factory.mktemp("restricted"), jobs=1, text=INPUT + SYSTEMATICS)
+
+
+def test_weights_of_processes_not_named_stay_to_the_last_bit(restricted):
+    described = madminer_file.read_systematics(restricted.combined)
+    assert [entry["processes"] for entry in described] == OF
+    found = samples(restricted.combined)
+    nominal, processes = found["weights"][:, 0], found["processes"]
+    with h5py.File(restricted.combined) as file:
+        benchmarks = [name.decode() for name in file["benchmarks/names"][()]]
+    for entry in described[:5]:
+        for side in ("up", "down"):
+            name = f"nu_{entry['name']}_{side}"
+            if name not in benchmarks:
+                assert (entry["type"], side) == ("norm", "down")
+                continue
+            varied = found["weights"][:, benchmarks.index(name)]
+            for number, process in enumerate(NAMES):
+                same = varied[processes == number] == nominal[processes == number]
+                # A density may be the same by chance; events are some hundred.
+                assert same.all() if process not in entry["processes"] else same.mean() < 0.05
+
+
+def test_events_of_processes_not_named_are_shifted_by_nothing(restricted):
+    found = samples(restricted.combined)
+    order = np.argsort(found["events"])
+    for shifted, moved in (("ggF_jets", 1), ("signal_photons", 0)):
+        for side in madminer_file.read_shifted(restricted.combined, shifted):
+            rows = np.argsort(side.events)
+            for number in (0, 1):
+                a = order[found["processes"][order] == number]
+                b = rows[side.processes[rows] == number]
+                same = np.array_equal(found["observations"][a], side.observations[b])
+                assert same == (number != moved)
+                if number != moved:
+                    np.testing.assert_array_equal(found["weights"][a, :4], side.weights[b])
+
+
+def test_they_change_neither_events_nor_weights(one, restricted):
+    before, after = samples(one.combined), samples(restricted.combined)
+    for name, column in before.items():
+        now = after[name][:, :4] if name == "weights" else after[name]
+        np.testing.assert_array_equal(column, now)
+
+
+def test_scales_of_gluon_fusion_move_its_rate_by_a_fifth(restricted):
+    """The square of the strong coupling, as at leading order; densities take some back."""
+    found = samples(restricted.combined)
+    of = found["processes"] == 1
+    responses = madminer_file.read_responses(restricted.combined)[of, 2]
+    mean = np.average(responses, axis=0, weights=found["weights"][of, 0])
+    np.testing.assert_allclose(mean, [0.84, 1.20], atol=0.04)
+
+
 def test_a_process_does_not_change_the_jobs_of_others(one, tmp_path):
     text = INPUT[: INPUT.index("  processes:")] + INPUT[INPUT.index("observables:") :]
     (tmp_path / "input.yml").write_text(text)
@@ -376,6 +460,54 @@ def test_a_card_that_cannot_be_is_refused_at_once(tmp_path, card, said):
     line = refused(tmp_path, "check", card)
     assert "generator: processes: ggF: ggf.cmnd: " in line
     assert said in line
+
+
+UNKNOWN = "NewGaugeBoson:ffbar2gmZZprime = on"
+
+
+@pytest.mark.parametrize(
+    ("card", "entry", "said"),
+    [
+        (
+            "SoftQCD:nonDiffractive = on",
+            "{name: p, type: pdf, value: NNPDF31_lo_as_0118}",
+            "systematics: p: processes: a pdf of ggF is not known: non-diffractive is no hard "
+            "process; name the other processes, and give it a norm",
+        ),
+        (
+            UNKNOWN,
+            "{name: s, type: scale, scale: mu, value: '0.5,2'}",
+            "generator: processes: ggF: alpha_s_power is missing: 's' in systematics varies the "
+            "strong coupling, whose power in Pythia's f fbar -> gamma*/Z0/Zprime0 (3001) is not "
+            "known here; give it",
+        ),
+        (
+            "WeakSingleBoson:ffbar2gmZ = on",
+            "{name: s, type: scale, scale: mur, value: '0.5,2', processes: [ggF]}",
+            "systematics: s: ggF has no strong coupling at leading order, so mur changes nothing; "
+            "choose muf, or remove the entry",
+        ),
+        (
+            "PartonLevel:MPI = off",
+            "{name: s, type: scale, scale: muf, value: '0.5,2'}",
+            "generator: processes: ggF: ggf.cmnd: Pythia 8 cannot start with these settings; "
+            "does it switch a process on?",
+        ),
+    ],
+)
+def test_a_systematic_that_cannot_be_computed_is_refused_at_once(tmp_path, card, entry, said):
+    assert said in refused(tmp_path, "check", card, f"{INPUT}systematics:\n  - {entry}\n")
+
+
+def test_a_power_is_asked_for_where_the_coupling_varies_alone(tmp_path):
+    """And the one given goes with the job."""
+    (tmp_path / "ggf.cmnd").write_text(UNKNOWN)
+    given = INPUT.replace("      card:", "      alpha_s_power: 1\n      card:")
+    for text, scale in ((INPUT, "muf"), (given, "mu")):
+        entry = f"{{name: s, type: scale, scale: {scale}, value: 2}}"
+        (tmp_path / "input.yml").write_text(f"{text}systematics:\n  - {entry}\n")
+        texts = checked(tmp_path / "input.yml", tmp_path)
+        assert ("alpha_s_power: 1" in texts["generate"]) == (scale == "mu")
 
 
 def test_a_process_that_cannot_start_is_refused_before_any_job(one, tmp_path):

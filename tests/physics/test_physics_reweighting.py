@@ -68,7 +68,7 @@ def test_general_ratios_agree_with_those_of_tables(densities, incoming):
     pdg_id, x = (column[:300] for column in incoming)
     q2 = np.full(300, SCALE**2)
     process = reweighting.HardProcess(pdg_id, x, q2, q2, np.full(300, 2))
-    own = PartonDistribution(f"LHAGrid1:{SET}_0000.dat")
+    own = PartonDistribution.of_file(f"{SET}_0000.dat")
     coupling = StrongCoupling(0.13, 1)
     entry = {"type": "scale", "scale": "muf", "value": [2.0, 0.5]}
     logs = reweighting.of_entry(process, entry, own, coupling)
@@ -91,6 +91,7 @@ def test_powers_of_the_strong_coupling():
     )
     with pytest.raises(KeyError):
         reweighting.alpha_s_powers(np.array([5001]))
+    np.testing.assert_array_equal(reweighting.alpha_s_powers([5001, 902, 204], 1), [1, 2, 0])
 
 
 def test_coupling_runs_as_pythias():
