@@ -152,29 +152,46 @@ class Analysis:
         Args:
             evaluate: Function from observations ``(n, n_observables)`` to scores ``(n, p)``.
         """
-        simulation, filling = self.simulation, self.parts.filling
-        scores = evaluate(np.vstack([simulation.x[filling], self._judged]))
-        p = scores.shape[1]
-        n_bins = min(int((len(filling) / _EVENTS_PER_BIN) ** (1 / p)), _SCORE_BINS.get(p, 12))
-        bins = closure.quantile_bins(scores, _first(len(filling), len(scores)), max(n_bins, 2))
-        filled, judged = bins.index[: len(filling)], bins.index[len(filling) :]
-        counts, found = self._counts(), []
-        for row, expected in enumerate(counts):
-            multiplicity = simulation.multiplicity[self._bag(row), filling]
-            weights = simulation.coefficients[filling] * multiplicity[:, None]
-            densities = np.stack([np.bincount(filled, w, bins.size) for w in weights.T], axis=-1)
-            content = np.bincount(judged, expected, bins.size)
+        found = self.binned(self.bins(evaluate(self.scored)))
+        return np.array([likelihood(self.points) for likelihood in found])
+
+    @property
+    def scored(self) -> Array:
+        """Observations of the events that fill histograms, then of those that are judged."""
+        return np.vstack([self.simulation.x[self.parts.filling], self._judged])
+
+    def bins(self, scores: Array) -> closure.Binning:
+        """Return bins of all components of scores ``(m, p)`` of :attr:`scored`."""
+        n, p = len(self.parts.filling), scores.shape[1]
+        n_bins = min(int((n / _EVENTS_PER_BIN) ** (1 / p)), _SCORE_BINS.get(p, 12))
+        return closure.quantile_bins(scores, _first(n, len(scores)), max(n_bins, 2))
+
+    def contents(self, bins: closure.Binning, coefficients: Array, row: int) -> Array:
+        """Return the sums of coefficients ``(n, c)`` of all events that fill bins, ``(b, c)``."""
+        filling = self.parts.filling
+        multiplicity = self.simulation.multiplicity[self._bag(row), filling]
+        weights = coefficients[filling] * multiplicity[:, None]
+        filled = bins.index[: len(filling)]
+        return np.stack([np.bincount(filled, w, bins.size) for w in weights.T], axis=-1)
+
+    def binned(self, bins: closure.Binning) -> list[Densities]:
+        """Return the kinematic log likelihoods of bins of :attr:`scored`, a row each."""
+        simulation, judged = self.simulation, bins.index[len(self.parts.filling) :]
+        found = []
+        for row, expected in enumerate(self._counts()):
+            densities = self.contents(bins, simulation.coefficients, row)
             # A bin that nothing fills knows nothing.
             empty = (densities == 0).all(axis=1)[:, None]
-            likelihood = Densities(
-                polynomial=simulation.polynomial,
-                region=self.target.region,
-                counts=content,
-                densities=np.where(empty, densities.sum(axis=0), densities),
-                norm=densities.sum(axis=0),
+            found.append(
+                Densities(
+                    polynomial=simulation.polynomial,
+                    region=self.target.region,
+                    counts=np.bincount(judged, expected, bins.size),
+                    densities=np.where(empty, densities.sum(axis=0), densities),
+                    norm=densities.sum(axis=0),
+                )
             )
-            found.append(likelihood(self.points))
-        return np.array(found)
+        return found
 
     def of_projection(self, evaluate: Callable[[Array], Array], reference: Array) -> Array:
         """Return the kinematic log likelihoods of histograms of h = t . (theta - theta_ref).

@@ -17,10 +17,9 @@ from steps.inference.methods import Method
 from steps.inference.morphing.ensemble import Ensemble, Events, Progress
 from steps.inference.morphing.fit import Options, fit
 from steps.inference.morphing.polynomial import Polynomial
-from steps.inference.morphing.processes import Part
-from steps.inference.morphing.responses import Response, Responses, Settings
-from steps.inference.morphing.responses import fit as fit_responses
-from steps.inference.morphing.variations import Nominal, Variations
+from steps.inference.morphing.processes import Part, Processes
+from steps.inference.morphing.responses import Response
+from steps.inference.morphing.variations import Variations
 from steps.inference.networks import check_losses
 from steps.inference.targets import Target
 
@@ -36,11 +35,11 @@ _MOST_SEARCHES = 4
 
 @dataclass(frozen=True)
 class Sample:
-    """Events that networks were trained on, each judged by one that has not seen it.
+    """Events that networks were trained on, each judged by one that has not seen it; or bins.
 
     Attributes:
         events: What the networks say of them.
-        coefficients: Coefficients of their weights in pb, ``(n, c)``.
+        coefficients: Coefficients of their weights in pb, ``(n, c)``; of bins what is in them.
         part: Which process each is of; None for one alone.
         response: How each would respond to nuisance parameters as one of either process; None
             where there are none.
@@ -52,16 +51,18 @@ class Sample:
     response: Response | None = None
 
     @classmethod
-    def of(cls, ensemble: Ensemble, events: Mapping[str, Array]) -> Self:
+    def of(
+        cls, ensemble: Ensemble, events: Mapping[str, Array], response: Response | None = None
+    ) -> Self:
         """Return the events that an ensemble was trained on, as it knows them.
 
         Args:
             ensemble: The networks.
             events: Their sample in its order, see :func:`steps.inference.samples.mixture`.
+            response: Their responses to nuisance parameters, if there are any.
         """
         coefficients = ensemble.polynomial.coefficients(events["weights"], events["benchmarks"])
-        x = events["x"]
-        return cls(ensemble.events(x), coefficients, Part.of(events), ensemble.response(x))
+        return cls(ensemble.events(events["x"]), coefficients, Part.of(events), response)
 
     def weights(self, points: Array) -> Array:
         """Return the events' weights at parameter points in pb, ``(n_points, n)``."""
@@ -127,33 +128,7 @@ def train(
             break
     model, losses = _fitted(events, target.region, options, progress)
     check_losses(losses)
-    model = replace(model, index=events["index"])
-    return replace(model, responses=responses(events, model, options.seed)), losses
-
-
-def responses(events: Mapping[str, Array], ensemble: Ensemble, seed: int) -> Responses | None:
-    """Train networks of the responses to nuisance parameters; None where there are none.
-
-    Responses hardly depend on the parameters: they are those of weights averaged over the region.
-
-    Args:
-        events: See :func:`steps.inference.samples.mixture`.
-        ensemble: The networks of the densities.
-        seed: Seed of the training.
-    """
-    variations = Variations.of(events)
-    if variations is None:
-        return None
-    polynomial = ensemble.polynomial
-
-    def averaged(weights: Array) -> Array:
-        mean: Array = polynomial.coefficients(weights, events["benchmarks"]) @ polynomial.average
-        return mean
-
-    own = averaged(events["weights"])
-    nominal = Nominal(events["x"], own, Part.of(events), ensemble.fold)
-    settings = Settings(seed=seed)
-    return fit_responses(nominal, variations.weighted(averaged), ensemble.features, settings)
+    return replace(model, index=events["index"]), losses
 
 
 def _fitted(
@@ -192,19 +167,18 @@ class Rates:
 
 
 def rates(
-    events: Mapping[str, Array], ensemble: Ensemble, counts: Array | None = None
+    events: Mapping[str, Array], processes: Processes, counts: Array | None = None
 ) -> dict[str, Rates]:
     """Return the cross sections of each process by name, as sums over its events.
 
     Args:
-        events: See :func:`steps.inference.samples.mixture`, with those of
-            :class:`steps.inference.morphing.variations.Variations`, if any.
-        ensemble: The networks.
+        events: See :func:`steps.inference.samples.varied`.
+        processes: What they are of.
         counts: How often each event counts, ``(n,)``, and so do its shifted versions; once where
             None.
     """
     counts = np.ones(len(events["x"])) if counts is None else counts
-    part, variations, processes = Part.of(events), Variations.of(events), ensemble.processes
+    part, variations = Part.of(events), Variations.of(events)
 
     def split(weights: Array, number: Array) -> list[Array]:
         coefficients = processes.polynomial.coefficients(weights, events["benchmarks"])

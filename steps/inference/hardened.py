@@ -12,35 +12,6 @@ eq. 12, with the constraint's information, one, of a standard normal nu).
 import numpy as np
 
 from steps.arrays import Array
-from steps.inference.cross_fitted import Sample
-
-
-def nuisance_scores(sample: Sample, theta: Array, bag: int = 0) -> Array:
-    """Return d log lambda(x) / d nu at nu = 0 for each event, ``(n, k)``.
-
-    It is the mean of A_p(x), weighted by the processes' densities at x.
-
-    Args:
-        sample: Events with responses.
-        theta: Parameter point ``(p,)``.
-        bag: Number of the bag, 0 for the nominal events.
-
-    Raises:
-        ValueError: There are no nuisance parameters.
-    """
-    if sample.response is None:
-        raise ValueError("the events have no nuisance parameters")
-    monomials = sample.events.polynomial.weights(theta[None])[0]
-    densities = np.stack(
-        [
-            # A background has the constant alone.
-            part[bag] @ (monomials if part.shape[-1] == len(monomials) else np.ones(1))
-            for part in sample.events.parts.values()
-        ]
-    )
-    shares = densities / densities.sum(axis=0)
-    scores: Array = np.einsum("pn,pnk->nk", shares, sample.response.linear)
-    return scores
 
 
 def hardened(scores: Array, nuisance: Array, counts: Array, *, with_rate: bool) -> Array:

@@ -92,6 +92,13 @@ class Histogram:
             edges,
         )
 
+    def filled(self) -> list[Array]:
+        """Return which of the folds' bins have events, nominally and in each bag.
+
+        Numbers are those of folds and bins as one axis.
+        """
+        return [np.flatnonzero(events) for events in self.events.reshape(len(self.events), -1)]
+
     def norms(self) -> Array:
         """Return the mean densities over the mixture, nominal and of each bag, ``(1 + n_bags, c)``.
 
@@ -164,13 +171,12 @@ def likelihoods(
     """
     at_truth = histogram.polynomial.weights(theta_true[None])[0]
     sizes = histogram.events.sum(axis=(1, 2))
-    norms = histogram.norms()
+    norms, every = histogram.norms(), histogram.filled()
     found = []
-    for bag, contents in enumerate(histogram.contents):
+    for bag, (contents, filled) in enumerate(zip(histogram.contents, every, strict=True)):
         # Of the size of the nominal sample.
         expected = contents.reshape(-1, contents.shape[-1]) * (luminosity * sizes[0] / sizes[bag])
         counts = expected @ at_truth
-        filled = counts != 0
         # Densities of about one.
         unit = norms[bag] @ at_truth
         found.append(

@@ -1,18 +1,126 @@
-"""Responses to nuisance parameters in bins of observables, and how well estimates close there."""
+"""Responses to nuisance parameters: of events, in bins, and how well estimates close there."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from scipy.stats import chi2
 
 from steps.arrays import Array
-from steps.inference.morphing.responses import Response
+from steps.inference.morphing.features import Features
+from steps.inference.morphing.processes import Part
+from steps.inference.morphing.responses import Response, Responses, Settings, fit
 from steps.inference.morphing.variations import Nominal, Pairs, Variations
 
 # Events that scatter in a bin from which on its sum is about normal.
 _FILLED = 25
 # Relative error that rounding explains.
 _ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Varied:
+    """Events with weights at one point, or averaged over a region, at nu = 0 and +-1.
+
+    Attributes:
+        nominal: Those at nu = 0.
+        variations: What they are at nu = +-1.
+    """
+
+    nominal: Nominal
+    variations: Variations
+
+    @classmethod
+    def of(
+        cls, events: Mapping[str, Array], weight: Callable[[Array], Array], fold: Array
+    ) -> Self | None:
+        """Return events of a sample; None where there are no nuisance parameters.
+
+        Args:
+            events: See :func:`steps.inference.samples.varied`.
+            weight: Function from weights at the benchmarks ``(m, b)`` to those wanted, ``(m,)``.
+            fold: Fold of each event, ``(n,)``.
+        """
+        variations = Variations.of(events)
+        if variations is None:
+            return None
+        nominal = Nominal(events["x"], weight(events["weights"]), Part.of(events), fold)
+        return cls(nominal, variations.weighted(weight))
+
+    def merged(self) -> Self:
+        """Return the same as events of one process, whose response is that of the whole."""
+        part = Part.alone(len(self.nominal.x))
+        return replace(
+            self,
+            nominal=replace(self.nominal, part=part),
+            variations=self.variations.merged(),
+        )
+
+    def learn(self, kinds: Sequence[str | None] | None, seed: int) -> Responses:
+        """Train networks of the responses.
+
+        Args:
+            kinds: Kind of each observable; recognised where None.
+            seed: Seed of the training.
+        """
+        features = Features.of(self.nominal.x, kinds)
+        return fit(self.nominal, self.variations, features, Settings(seed=seed))
+
+
+PREFIX = "responses/"
+"""What the names of arrays of a :class:`Learnt` begin with."""
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """Networks of responses, and which events of their data file they have seen.
+
+    Attributes:
+        responses: The networks.
+        processes: Names of the processes that they know.
+        fold: Fold of each event of the file, ``(n,)``, whose network has not seen it.
+    """
+
+    responses: Responses
+    processes: Sequence[str]
+    fold: Array
+
+    def of_rows(self, x: Array, index: Array, processes: Sequence[str]) -> Response:
+        """Return responses of events of the file as those of some processes.
+
+        Args:
+            x: Their observations ``(m, n_observables)``.
+            index: Their numbers in the file, ``(m,)``.
+            processes: Names of the processes; those that are not known respond to nothing.
+        """
+        return self._of(self.responses.unseen(x, self.fold[index]), processes)
+
+    def __call__(self, x: Array, processes: Sequence[str]) -> Response:
+        """Return responses of other events, likewise: the mean over the folds."""
+        return self._of(self.responses(x), processes)
+
+    def _of(self, response: Response, processes: Sequence[str]) -> Response:
+        def own(values: Array) -> Array:
+            found = dict(zip(self.processes, values, strict=True))
+            nothing = np.zeros(values.shape[1:])
+            return np.stack([found.get(name, nothing) for name in processes])
+
+        return Response(own(response.linear), own(response.quadratic))
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Return plain arrays by name."""
+        arrays = {"fold": self.fold, "processes": np.array(self.processes, "S")}
+        arrays |= self.responses.arrays()
+        return {f"{PREFIX}{name}": array for name, array in arrays.items()}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Array]) -> Self | None:
+        """Return what :meth:`to_arrays` gave, among others; None where it is not there."""
+        own = {k.removeprefix(PREFIX): v for k, v in arrays.items() if k.startswith(PREFIX)}
+        if not own:
+            return None
+        return cls(Responses.of(own), own["processes"].astype(str).tolist(), own["fold"])
 
 
 def in_bins(nominal: Nominal, response: Response, bins: Array, n_bins: int) -> Response:

@@ -145,9 +145,8 @@ def mixture(data_file: str, index: Array | None = None) -> dict[str, Array]:
     Returns:
         ``index`` in the file ``(n,)``, ``x`` ``(n, n_observables)``, ``weights`` ``(n, b)`` in pb,
         summing to the cross sections; ``benchmarks`` ``(b, p)``, ``exponents`` ``(c, p)``. Of
-        several processes also ``processes`` ``(n,)``, numbers of ``process_names``: those that have
-        any of these events; with systematic uncertainties also those of
-        :meth:`steps.inference.morphing.variations.Variations.to_arrays`.
+        several processes, or with systematic uncertainties, also ``processes`` ``(n,)``, numbers of
+        ``process_names``: those that have any of these events.
     """
     events = Events(data_file)
     x, weights = events.mixture()
@@ -163,17 +162,32 @@ def mixture(data_file: str, index: Array | None = None) -> dict[str, Array]:
 
 
 def _origins(data_file: Path, index: Array) -> dict[str, Array]:
-    """Return which processes events are of, and what they are with systematic uncertainties."""
+    """Return which processes events are of."""
     processes = madminer_file.read_processes(data_file)
     present, numbers = np.unique(processes.index[index], return_inverse=True)
+    if len(present) == 1 and not madminer_file.read_systematics(data_file):
+        return {}
+    return {"processes": numbers, "process_names": np.array(processes.names)[present]}
+
+
+def varied(data_file: str, index: Array | None = None) -> dict[str, Array]:
+    """Return the same as :func:`mixture`, and what events are with systematic uncertainties.
+
+    Returns:
+        With these also :meth:`steps.inference.morphing.variations.Variations.to_arrays`.
+    """
+    found = mixture(data_file, index)
+    return found | _variations(Path(data_file), found["index"])
+
+
+def _variations(data_file: Path, index: Array) -> dict[str, Array]:
+    described = madminer_file.read_systematics(data_file)
+    if not described:
+        return {}
+    processes = madminer_file.read_processes(data_file)
+    present = np.unique(processes.index[index])
     known = np.full(len(processes.names), -1)
     known[present] = np.arange(len(present))
-    described = madminer_file.read_systematics(data_file)
-    found = {}
-    if len(present) > 1 or described:
-        found = {"processes": numbers, "process_names": np.array(processes.names)[present]}
-    if not described:
-        return found
     shifted = {}
     for k, entry in enumerate(described):
         if entry.get("form") == "shifted":
@@ -182,7 +196,7 @@ def _origins(data_file: Path, index: Array) -> dict[str, Array]:
     names = [entry["name"] for entry in described]
     responses = madminer_file.read_responses(data_file)
     variations = Variations(names, responses, processes.events, shifted)
-    return found | variations.of_rows(index).to_arrays()
+    return variations.of_rows(index).to_arrays()
 
 
 def _shifted(of: madminer_file.Shifted, known: Array) -> Shifted:

@@ -29,10 +29,14 @@ from steps.inference.clipping import Cuts
 from steps.inference.closure import from_arrays
 from steps.inference.cross_fitted import Sample
 from steps.inference.goodness import Expected, Quantity
-from steps.inference.methods import METHODS, Kind, Method
+from steps.inference.methods import METHODS, Kind, Likelihood, Method
 from steps.inference.morphing.ensemble import Ensemble
-from steps.inference.nuisance import systematics
+from steps.inference.nuisance import scores, systematics
+from steps.inference.nuisance.binned import Responding
+from steps.inference.nuisance.scores import Scores
+from steps.inference.nuisance.systematics import Nuisance
 from steps.inference.observing import PREFIX, Data
+from steps.inference.responding import Learnt, Varied
 from steps.inference.simulation import Simulation
 from steps.inference.targets import Target
 from steps.madminer.estimator import Estimator
@@ -54,6 +58,7 @@ class _Task:
     about: Mapping[str, Any]
     frame: frames.Frame
     observed: Observed | None
+    learnt: Learnt | None
 
     @property
     def method(self) -> Method:
@@ -67,6 +72,10 @@ class _Task:
     def names(self) -> judging.Names:
         setup = madminer_file.read_setup(self.data_file)
         return judging.Names(list(setup.parameters), setup.observables, list(setup.benchmarks))
+
+    @cached_property
+    def nuisances(self) -> list[Nuisance]:
+        return list(map(Nuisance.of, madminer_file.read_systematics(self.data_file)))
 
     def random(self, *purpose: str) -> np.random.Generator:
         return seeds.generator(self.about["seed"], *purpose)
@@ -111,7 +120,8 @@ def _evaluate(args: argparse.Namespace, record: tracking.Record) -> None:
     known = results.read(args.reference_file) if args.reference_file else {}
     setup = madminer_file.read_setup(args.data_file)
     seen = observed.read(args.observed_file, setup.observables)
-    task = _Task(settings, args.data_file, about, _frame(settings, known), seen)
+    learnt = _learnt(args, known)
+    task = _Task(settings, args.data_file, about, _frame(settings, known), seen, learnt)
     arrays = task.expectation() | observing.about(seen.about if seen else None)
     if method.cross_fits(about["estimator"]):
         clip = _cuts(settings, args.reference_file, known)
@@ -172,6 +182,26 @@ def _frame(settings: stages.Evaluating, known: Mapping[str, Array]) -> frames.Fr
     return frames.Frame(target, settings.resolutions)
 
 
+def _learnt(args: argparse.Namespace, known: Mapping[str, Array]) -> Learnt | None:
+    """Return the networks of responses to nuisance parameters; None where there are none."""
+    names = [each["name"] for each in madminer_file.read_systematics(args.data_file)]
+    if not names:
+        return None
+    if not args.reference_file:
+        print("no limits with systematics: give --reference-file, which has responses to them")
+        return None
+    learnt = Learnt.of(known)
+    if learnt is None:
+        print(f"no limits with systematics: {args.reference_file} has no responses to them")
+        return None
+    if [*learnt.responses.names] != names or len(learnt.fold) != Events(str(args.data_file)).n:
+        raise InputError(
+            f"{args.reference_file}: responses are not of the events of {args.data_file}; make it "
+            "from that file"
+        )
+    return learnt
+
+
 def _cuts(
     settings: stages.Evaluating, reference_file: Path | None, known: Mapping[str, Array]
 ) -> Cuts | None:
@@ -193,7 +223,7 @@ def _network(task: _Task, model: Estimator) -> dict[str, Array]:
     """Evaluate a network of MadMiner's."""
     settings, method, target = task.settings, task.method, task.frame.target
     rng = task.random("bags")
-    events = samples.mixture(str(task.data_file))
+    events = samples.varied(str(task.data_file))
     simulation = Simulation.of(events, target.region, settings.n_bags, rng)
     parts = Parts.of(len(events["x"]), settings.test_split, settings.n_samples_train, rng)
     seen = task.observed.x if task.observed else None
@@ -206,6 +236,8 @@ def _network(task: _Task, model: Estimator) -> dict[str, Array]:
     case = judging.Case(task.frame, trained, simulation.weights, task.names)
     rate, rows = analysis.rate(), slice(len(simulation.multiplicity))
     arrays = evaluation.of_grid(case, kinematics[rows], rate[rows])
+    if task.learnt and method.likelihood is Likelihood.HISTOGRAM:
+        arrays |= _hardened(task, model, analysis, events, references[0])
     if seen is None:
         return arrays
     rows = slice(len(simulation.multiplicity), None)
@@ -222,6 +254,38 @@ def _network(task: _Task, model: Estimator) -> dict[str, Array]:
     )
 
 
+def _hardened(
+    task: _Task,
+    model: Estimator,
+    analysis: Analysis,
+    events: Mapping[str, Array],
+    reference: Array,
+) -> dict[str, Array]:
+    """Return limits with systematic uncertainties of a network of the score at a point."""
+    assert task.learnt is not None
+    simulation, learnt = analysis.simulation, task.learnt
+    polynomial = simulation.polynomial
+    [monomials] = polynomial.weights(reference[None])
+
+    def there(weights: Array) -> Array:
+        at: Array = polynomial.coefficients(weights, events["benchmarks"]) @ monomials
+        return at
+
+    varied = Varied.of(events, there, learnt.fold)
+    assert varied is not None
+    kinds = learnt.responses.features.kinds
+    whole = varied.merged().learn(kinds, seeds.integer(task.about["seed"], "responses"))
+    nuisance = whole.unseen(simulation.x, learnt.fold).linear[0]
+    nuisance = nuisance[np.concatenate([analysis.parts.filling, analysis.parts.test])]
+    if analysis.observed is not None:
+        nuisance = np.vstack([nuisance, whole(analysis.observed).linear[0]])
+    names = varied.nominal.part.names
+    response = learnt.of_rows(simulation.x, events["index"], names)
+    responding = Responding.of(simulation, events, varied.nominal, response, task.nuisances)
+    found = Scores(model.score(analysis.scored, len(reference)), nuisance, reference)
+    return scores.limits(analysis, responding, found, task.frame)
+
+
 def _information(task: _Task, model_file: Path) -> dict[str, Array]:
     theta = _information_point(task.settings)
     if task.method.kind is not Kind.SCORE or theta is None:
@@ -233,12 +297,15 @@ def _information(task: _Task, model_file: Path) -> dict[str, Array]:
 def _cross_fitted(task: _Task, model: Ensemble, clip: Cuts | None) -> dict[str, Array]:
     """Evaluate cross-fitted networks."""
     settings, toys = task.settings, task.settings.toys
-    events = samples.mixture(str(task.data_file), model.index)
+    events = samples.varied(str(task.data_file), model.index)
+    response = None
+    if task.learnt:
+        response = task.learnt.of_rows(events["x"], events["index"], list(model.dependent))
     named = samples.single_point(settings.thetas[task.method.name]["theta_1"])
     # Joint ratios need one point to be relative to; the true one where there are several.
     reference = task.frame.target.theta_true if named is None else task.events.point(named)
     evaluated = evaluation.Evaluated(
-        sample=Sample.of(model, events),
+        sample=Sample.of(model, events, response),
         x=events["x"],
         benchmarks=events["benchmarks"],
         frame=task.frame,
@@ -255,11 +322,11 @@ def _cross_fitted(task: _Task, model: Ensemble, clip: Cuts | None) -> dict[str, 
         clip=clip,
     )
     arrays = evaluation.of_cross_fitted(evaluated, wanted, task.random)
-    described = madminer_file.read_systematics(task.data_file)
-    responding = systematics.Model.of(
-        model, evaluated.sample, events, list(map(systematics.Nuisance.of, described))
-    )
-    return arrays | (systematics.limits(responding, task.frame) if responding else {})
+    if not task.learnt:
+        return arrays
+    rates = systematics.rates_of_bags(events, model.processes, model.multiplicity)
+    responding = systematics.Model(evaluated.sample, rates, task.nuisances)
+    return arrays | systematics.limits(responding, task.frame)
 
 
 def _data(task: _Task, model: Ensemble) -> Data | None:

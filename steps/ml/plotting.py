@@ -164,7 +164,8 @@ def _entries(settings: stages.Plotting, reference: Arrays, runs: Runs) -> Iterat
     """Yield the likelihoods that the input file asks for; the runs of a method are averaged."""
     if settings.plotting["rates"]:
         curves = _curves(settings, [reference], "rate")
-        yield _Entry("rate", "rate", True, *curves, clipping.read([reference], "rate"))
+        found = nuisances.read([reference], "rate", settings.resolutions)
+        yield _Entry("rate", "rate", True, *curves, clipping.read([reference], "rate"), found)
     histogram, full = (
         ", ".join(reference[f"{name}_vars"].astype(str)) for name in ("histogram", "reference")
     )
@@ -236,9 +237,12 @@ def _shown_scans(
 
 
 def _shown_impacts(reference: Arrays, entries: Sequence[_Entry]) -> Iterator[tuple[str, Impacts]]:
-    """Yield what systematic uncertainties do, each by the name of its figure."""
+    """Yield what systematic uncertainties do, each by the name of its figure.
+
+    The rate has none: alone it leaves several parameters free, which follow anything.
+    """
     for entry in entries:
-        if found := entry.systematics:
+        if (found := entry.systematics) and entry.source != "rate":
             name = f"impacts_{entry.source.upper()}" + ("" if entry.with_rate else "_kinematics")
             yield (
                 name,

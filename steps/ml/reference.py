@@ -1,7 +1,7 @@
 """Stage reference: where the likelihood lives, and what methods are compared to."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,12 @@ from steps.inference.follow import effective_events, focus, joined, reach
 from steps.inference.frames import NAMES, Frame
 from steps.inference.histograms import Histogram
 from steps.inference.likelihood import Densities
+from steps.inference.morphing.polynomial import FormError, Polynomial
+from steps.inference.nuisance import systematics
+from steps.inference.nuisance.binned import Responding
+from steps.inference.nuisance.systematics import Nuisance
 from steps.inference.observing import PREFIX
+from steps.inference.responding import Learnt, Varied
 from steps.inference.simulation import Simulation
 from steps.inference.targets import Target
 from steps.madminer.events import Events
@@ -43,8 +48,8 @@ def main() -> None:
         "histogram": settings.histogram_vars,
         "reference": _reference_vars(settings, setup.observables),
     }
-    simulation = _simulation(settings, args.data_file)
-    fold = seeds.generator(settings.seed, "folds").permutation(len(simulation.x)) % _FOLDS
+    sample = _sample(settings, args.data_file)
+    simulation, fold = sample.simulation, sample.fold
     filled = {
         name: Histogram.of(simulation, [setup.observables.index(one) for one in these], fold)
         for name, these in names.items()
@@ -78,6 +83,7 @@ def main() -> None:
             distance = observing.distance(likelihoods[0], best, target.theta_true)
             arrays[f"truth/{name}"] = np.array([*distance, np.nan, 0])
         report(done)
+    arrays |= _with_systematics(settings, sample, args.data_file, frame, filled)
     if settings.clip:
         arrays |= _clipped(settings, setup, simulation, fold, names)
     if settings.fisher_information["bool"]:
@@ -102,12 +108,85 @@ def _reference_vars(settings: stages.Reference, observables: Sequence[str]) -> S
     return observables if len(observables) <= histograms.MOST else settings.histogram_vars
 
 
-def _simulation(settings: stages.Reference, data_file: Path) -> Simulation:
+@dataclass(frozen=True)
+class _Sample:
+    """Events of the data file.
+
+    Attributes:
+        events: See :func:`steps.inference.samples.varied`.
+        simulation: The same, with bags.
+        fold: Fold of each, ``(n,)``.
+    """
+
+    events: Mapping[str, Array]
+    simulation: Simulation
+    fold: Array
+
+    def fold_of_file(self, n: int) -> Array:
+        """Return the folds of all n events of the file; those not in the sample are in any."""
+        fold = np.arange(n) % _FOLDS
+        fold[self.events["index"]] = self.fold
+        return fold
+
+
+def _sample(settings: stages.Reference, data_file: Path) -> _Sample:
     rng = seeds.generator(settings.seed, "reference")
     n = Events(str(data_file)).n
     chosen = samples.some(n, settings.n_samples_train or n, rng)
-    events = samples.mixture(str(data_file), chosen)
-    return Simulation.of(events, np.array(settings.region), settings.n_bags, rng)
+    events = samples.varied(str(data_file), chosen)
+    simulation = Simulation.of(events, np.array(settings.region), settings.n_bags, rng)
+    fold = seeds.generator(settings.seed, "folds").permutation(len(chosen)) % _FOLDS
+    return _Sample(events, simulation, fold)
+
+
+def _with_systematics(
+    settings: stages.Reference,
+    sample: _Sample,
+    data_file: Path,
+    frame: Frame,
+    filled: Mapping[str, Histogram],
+) -> dict[str, Array]:
+    """Return networks of responses, and limits with systematic uncertainties; nothing without.
+
+    Responses hardly depend on the parameters: they are those of weights averaged over the region.
+    """
+    events = sample.events
+    polynomial = Polynomial.of(events["exponents"], frame.target.region)
+    try:
+        polynomial.check_form(events["weights"])
+    except FormError as error:
+        if "nuisances" in events:
+            print(f"no limits with systematics: {error}")
+        return {}
+
+    def averaged(weights: Array) -> Array:
+        mean: Array = polynomial.coefficients(weights, events["benchmarks"]) @ polynomial.average
+        return mean
+
+    varied = Varied.of(events, averaged, sample.fold)
+    if varied is None:
+        return {}
+    names = madminer_file.read_setup(data_file).observables
+    kinds = [settings.kinds.get(name) for name in names]
+    responses = varied.learn(kinds, seeds.integer(settings.seed, "responses"))
+    n, processes = Events(str(data_file)).n, varied.nominal.part.names
+    learnt = Learnt(responses, processes, sample.fold_of_file(n))
+    responding = Responding.of(
+        sample.simulation,
+        events,
+        varied.nominal,
+        responses.unseen(events["x"], sample.fold),
+        list(map(Nuisance.of, madminer_file.read_systematics(data_file))),
+    )
+    models = {name: responding.of_histogram(each) for name, each in filled.items()}
+    models["rate"] = responding.of_rate()
+    arrays, curves = learnt.to_arrays(), _curves(filled, frame.target)
+    report = command.progress(len(curves), "likelihoods with systematics")
+    for done, (name, likelihoods) in enumerate(curves.items(), start=1):
+        model = models[name.partition("/")[0]]
+        arrays |= systematics.of_likelihood(model, frame, name, likelihoods)
+        report(done)
+    return arrays
 
 
 def _curves(filled: Mapping[str, Histogram], target: Target) -> dict[str, list[Densities]]:

@@ -108,6 +108,7 @@ def divide(spec: LearningInput, parameters: Parameters) -> list[stages.Settings]
             zoom=spec.zoom,
             histogram_vars=spec.histogram_vars,
             reference_vars=spec.reference_vars,
+            kinds=spec.morphing["kinds"],
             seed=parameters.seed,
         ),
         stages.Sampling(

@@ -99,7 +99,8 @@ class Expectation(Settings):
 class Reference(Expectation):
     """Of stage reference; ``n_samples_train`` events fill histograms, 0 for all.
 
-    ``clip`` has the cuts of a scan, ``observable`` and ``values``; empty for none.
+    ``clip`` has the cuts of a scan, ``observable`` and ``values``; empty for none. ``kinds`` are
+    those of observables that networks of responses would not recognise.
     """
 
     resolutions: Sequence[int]
@@ -107,6 +108,7 @@ class Reference(Expectation):
     clip: Section
     histogram_vars: Sequence[str]
     reference_vars: Sequence[str]
+    kinds: Mapping[str, str]
     n_samples_train: int
     n_bags: int
     fisher_information: Section

@@ -4,13 +4,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from steps.events import madminer_file
 from steps.inference.morphing.polynomial import Polynomial
 from steps.inference.morphing.processes import Part
 from steps.inference.morphing.variations import Shifted, Variations
+from steps.inference.nuisance.likelihood import Data, Joint, Process, Rows
+from steps.inference.nuisance.likelihood import Mixture as Rowed
+from steps.inference.responding import Varied
+from steps.madminer.setup import new_setup
 
 REGION = np.array([[-1.0, 1.0]])
 EXPONENTS = np.array([[0], [1], [2]])
 BENCHMARKS = np.array([[0.0], [1.0], [-1.0]])
+
+
+def averaged(weights):
+    """Weights averaged over the region."""
+    polynomial = Polynomial.of(EXPONENTS, REGION)
+    return polynomial.coefficients(weights, BENCHMARKS) @ polynomial.average
+
+
+def learnt(events, fold):
+    """Networks of the responses of events in folds."""
+    return Varied.of(events, averaged, fold).learn(None, 1)
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,24 @@ class Mixture:
 
     names = ("signal", "background")
     nuisances = ("scale", "norm", "energy")
+
+    @property
+    def described(self):
+        """What a data file says of the nuisance parameters."""
+        about = [
+            {"type": "scale", "form": "pairs", "processes": ["signal"]},
+            {
+                "type": "norm",
+                "form": "pairs",
+                "processes": ["background"],
+                "value": self.kappa_b - 1,
+            },
+            {"type": "detector", "form": "shifted", "processes": list(self.names)},
+        ]
+        return [
+            {"name": name, "systematic": name, **of}
+            for name, of in zip(self.nuisances, about, strict=True)
+        ]
 
     # ---------------------------------------------------------------- exact
     def _square(self, theta, mean, variance):
@@ -100,6 +134,28 @@ class Mixture:
     def polynomial(self):
         return Polynomial.of(EXPONENTS, REGION)
 
+    # ---------------------------------------------------------------- likelihood
+    def joint(self, luminosity, *, with_rate):
+        """The joint likelihood of fine bins of the closed form; data are those expected at 0."""
+        x = np.linspace(self.cut, 6.0, 1500)
+        scale = (x[1] - x[0]) * luminosity
+        polynomial = self.polynomial()
+        at = [self.total(x, theta) for theta in BENCHMARKS[:, 0]]
+        signal = polynomial.coefficients(np.stack([both[0] for both in at], axis=-1), BENCHMARKS)
+        densities = [signal * scale, at[0][1][:, None] * scale]
+        logs = np.array([[self.response(x, k, s) for s in (1, -1)] for k in range(3)])
+        made = []
+        for p, numbers in enumerate(([0, 2], [2])):
+            up, down = (logs[numbers, side, p].T for side in (0, 1))
+            varied = np.stack([np.exp(each.T) @ densities[p] for each in (up, down)], axis=1)
+            kappa = np.array([0.0, np.log(self.kappa_b) if p else 0.0, 0.0])
+            rows = Rows(densities[p], (up - down) / 2, (up + down) / 2)
+            total = densities[p].sum(axis=0)
+            made.append(Process(rows, np.array(numbers), total, varied, kappa))
+        counts = densities[0] @ polynomial.weights(np.zeros((1, 1)))[0] + densities[1][:, 0]
+        mixture = Rowed(polynomial, made, np.ones(len(x)))
+        return Joint(mixture, REGION, Data(counts, np.zeros(3)), with_rate)
+
 
 @dataclass(frozen=True)
 class _Drawn:
@@ -140,3 +196,32 @@ class _Drawn:
 
     def part(self):
         return Part.of(self.events())
+
+    def write(self, folder):
+        """Write a MadMiner file; return its path."""
+        theory = {
+            "parameter_name": "t0",
+            "lha_block": "dim6",
+            "lha_id": 0,
+            "morphing_max_power": 2,
+            "parameter_range": (-1.0, 1.0),
+        }
+        named = zip(("sm", "w", "v"), BENCHMARKS.tolist(), strict=True)
+        benchmarks = {name: {"t0": theta} for name, (theta,) in named}
+        morphing = {"max_overall_power": 2, "include_existing_benchmarks": True, "n_trials": 10}
+        path = folder / "toy.h5"
+        new_setup([theory], benchmarks, morphing).save(str(folder / "setup.h5"))
+        madminer_file.write_setup(path, folder / "setup.h5", {"x0": "j[0].pt"})
+        rows = self._passing(1.0)
+        sampled = np.where(self.process[rows] == 1, -1, 0)
+        madminer_file.replace_events(path, self.x[rows, None], self.weights[rows], sampled)
+        about = madminer_file.Processes(self.of.names, self.process[rows], rows)
+        madminer_file.write_processes(path, about)
+        logs = np.log(self.ratios[rows])
+        madminer_file.write_systematics(path, self.of.described, logs)
+        sides = [
+            madminer_file.Shifted(moved.x, moved.weights, moved.events, moved.process)
+            for moved in self.variations().shifted[2]
+        ]
+        madminer_file.write_shifted(path, "energy", *sides)
+        return path

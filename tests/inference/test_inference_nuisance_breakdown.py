@@ -1,5 +1,7 @@
 """Pulls, impacts and errors by source, where they are known in closed form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -128,6 +130,19 @@ def test_the_region_may_end_before():
         joint.data,
     )
     assert np.isnan(breakdown.errors(narrow, best, np.zeros((1, 2), dtype=bool))).all()
+
+
+def test_errors_are_not_larger_than_the_region():
+    """Where the best fit is at an end, ln L need not be curved in theta; pulls are as they are."""
+    joint = random_joint(31)
+    for region in ([[0.5, 0.52]] * 2, [[-1.0, -0.99], [0.7, 0.72]]):
+        narrow = replace(joint, region=np.array(region))
+        best = breakdown.fit(narrow, narrow.region.mean(axis=1))
+        width = np.ptp(narrow.region, axis=1)
+        assert (best.errors[:2] <= np.sqrt(2) * width).all()
+        curvature = -joint.jet(best.parameters[None]).hessian[0, 2:, 2:]
+        fixed = np.sqrt(np.diagonal(np.linalg.inv(curvature)))
+        np.testing.assert_allclose(best.errors[2:], fixed, rtol=0.02)
 
 
 def test_results_are_arrays():

@@ -3,26 +3,20 @@
 import numpy as np
 import pytest
 
-from inference.processes import BENCHMARKS, REGION, Mixture
+from inference.processes import REGION, Mixture, learnt
 from steps.inference import cross_fitted
 from steps.inference.cross_fitted import Sample
 from steps.inference.frames import Frame
 from steps.inference.likelihood import Densities
 from steps.inference.morphing.fit import Options
 from steps.inference.nuisance import breakdown, systematics, tables
-from steps.inference.nuisance.likelihood import Data, Joint, Process, Rows
-from steps.inference.nuisance.likelihood import Mixture as Rowed
 from steps.inference.nuisance.systematics import Model, Nuisance
 from steps.inference.targets import Target
 
 TOY = Mixture()
 LUMINOSITY = 200.0
 TARGET = Target(REGION, np.zeros(1), LUMINOSITY, (True, False))
-NUISANCES = [
-    Nuisance("scale", "scale", ["signal"], 0.0),
-    Nuisance("norm", "norm", ["background"], float(np.log(TOY.kappa_b))),
-    Nuisance("energy", "energy", None, 0.0),
-]
+NUISANCES = list(map(Nuisance.of, TOY.described))
 OPTIONS = Options(
     alpha=1.0,
     n_folds=3,
@@ -41,7 +35,10 @@ def model():
     drawn = TOY.draw(6000)
     events = drawn.events() | drawn.variations().to_arrays()
     networks, _ = cross_fitted.train(events, TARGET, OPTIONS)
-    return Model.of(networks, Sample.of(networks, events), events, NUISANCES)
+    fold = np.arange(len(events["x"])) % 4
+    responses = learnt(events, fold).unseen(events["x"], fold)
+    rates = systematics.rates_of_bags(events, networks.processes, networks.multiplicity)
+    return Model(Sample.of(networks, events, responses), rates, NUISANCES)
 
 
 @pytest.fixture(scope="module")
@@ -50,31 +47,9 @@ def found(model):
     return systematics.limits(model, frame) | frame.arrays(600.0)
 
 
-def exact(*, with_rate: bool) -> Joint:
-    """The joint likelihood of fine bins of the closed form."""
-    x = np.linspace(TOY.cut, 6.0, 1500)
-    width = x[1] - x[0]
-    polynomial = TOY.polynomial()
-    at = [TOY.total(x, theta) for theta in BENCHMARKS[:, 0]]
-    signal = polynomial.coefficients(np.stack([both[0] for both in at], axis=-1), BENCHMARKS)
-    densities = [signal * width * LUMINOSITY, at[0][1][:, None] * width * LUMINOSITY]
-    logs = np.array([[TOY.response(x, k, s) for s in (1, -1)] for k in range(3)])
-    made = []
-    for p, numbers in enumerate(([0, 2], [2])):
-        up, down = (logs[numbers, side, p].T for side in (0, 1))
-        varied = np.stack([np.exp(each.T) @ densities[p] for each in (up, down)], axis=1)
-        kappa = np.array([0.0, np.log(TOY.kappa_b) if p else 0.0, 0.0])
-        rows = Rows(densities[p], (up - down) / 2, (up + down) / 2)
-        made.append(Process(rows, np.array(numbers), densities[p].sum(axis=0), varied, kappa))
-    monomials = polynomial.weights(np.zeros((1, 1)))[0]
-    counts = densities[0] @ monomials + densities[1][:, 0]
-    mixture = Rowed(polynomial, made, np.ones(len(x)))
-    return Joint(mixture, REGION, Data(counts, np.zeros(3)), with_rate)
-
-
 @pytest.mark.parametrize("name", ["with_rate", "kinematics"])
 def test_limits_are_those_of_the_closed_form(found, name):
-    joint = exact(with_rate=name == "with_rate")
+    joint = TOY.joint(LUMINOSITY, with_rate=name == "with_rate")
     right = breakdown.fit(joint, np.zeros(1))
     split = breakdown.split(joint, right, {each.source: [k] for k, each in enumerate(NUISANCES)})
     best, _, parts = breakdown.from_arrays(found, name)

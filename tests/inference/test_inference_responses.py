@@ -7,12 +7,12 @@ import pytest
 
 from inference.processes import BENCHMARKS, Mixture
 from steps.inference import cross_fitted, responding
-from steps.inference.hardened import hardened, nuisance_scores
-from steps.inference.morphing.ensemble import Ensemble
+from steps.inference.hardened import hardened
 from steps.inference.morphing.features import Features
-from steps.inference.morphing.fit import Options
+from steps.inference.morphing.processes import Processes
 from steps.inference.morphing.responses import Settings, fit
 from steps.inference.morphing.variations import Nominal, Pairs, Shifted, Variations
+from steps.inference.responding import Learnt, Varied
 
 MIXTURE = Mixture()
 SETTINGS = Settings(num_epochs=5, seed=1)
@@ -41,7 +41,7 @@ def drawn():
 @pytest.fixture(scope="module")
 def learnt(drawn):
     nominal, variations, features = problem(drawn)
-    return fit(nominal, variations, features, SETTINGS), nominal, variations, features
+    return fit(nominal, variations, features, SETTINGS), nominal, variations
 
 
 def within(x, weights):
@@ -51,9 +51,9 @@ def within(x, weights):
 
 @pytest.mark.parametrize("k", range(3))
 def test_responses_are_those_of_the_closed_form(learnt, k):
-    responses, _, _, features = learnt
+    responses, _, _ = learnt
     x = np.linspace(-1.2, 2.2, 100)
-    found = responses(features(x[:, None])).logs()[:, :, k]
+    found = responses(x[:, None]).logs()[:, :, k]
     for side, sign in SIGNS.items():
         exact, density = MIXTURE.response(x, k, sign), MIXTURE.total(x, 0.0)
         for p in range(2):
@@ -62,8 +62,8 @@ def test_responses_are_those_of_the_closed_form(learnt, k):
 
 
 def test_a_pure_normalisation_is_constant_exactly(learnt):
-    responses, nominal, _, features = learnt
-    found = responses.unseen(features(nominal.x), nominal.fold)
+    responses, nominal, _ = learnt
+    found = responses.unseen(nominal.x, nominal.fold)
     np.testing.assert_allclose(found.linear[1, :, 1], np.log(MIXTURE.kappa_b), rtol=1e-6)
     np.testing.assert_allclose(found.quadratic[1, :, 1], 0, atol=1e-9)
     # What a process does not feel is nothing.
@@ -80,14 +80,14 @@ def test_noise_does_not_pretend_to_be_shape(drawn):
         noisy = Variations(variations.names, noise, variations.events, {})
         found = fit(nominal, noisy, features, replace(SETTINGS, num_epochs=2))
         assert found.shaped.mean() < 0.35
-        shapes = found.unseen(features(nominal.x), nominal.fold).logs().std(axis=1)
+        shapes = found.unseen(nominal.x, nominal.fold).logs().std(axis=1)
         assert shapes.max() < 0.02
 
 
 def test_changes_of_the_cross_section_are_exact(learnt):
     """The mean of w e^u over the events of a process is that of varied weights."""
-    responses, nominal, variations, features = learnt
-    found = responses.unseen(features(nominal.x), nominal.fold).logs()
+    responses, nominal, variations = learnt
+    found = responses.unseen(nominal.x, nominal.fold).logs()
     sums = Pairs.of(nominal, variations).sums(2)
     for p in range(2):
         own = nominal.part.number == p
@@ -97,11 +97,11 @@ def test_changes_of_the_cross_section_are_exact(learnt):
 
 def test_a_sample_generated_anew_at_nu_is_described(learnt):
     """Closure in bins of x: events never seen, with scale and energy at +1 and -1."""
-    responses, _, _, features = learnt
+    responses, _, _ = learnt
     fresh = MIXTURE.draw(20_000, seed=9)
     edges = np.quantile(fresh.x, np.linspace(0.1, 0.9, 9))
     nominal, variations, _ = problem(fresh)
-    logs = responses(features(nominal.x)).logs()
+    logs = responses(nominal.x).logs()
     for k, side in ((0, 0), (0, 1), (2, 0), (2, 1)):
         for p in range(2):
             own = nominal.part.number == p
@@ -160,28 +160,36 @@ def test_arrays_hold_all(drawn):
     assert Variations.of({"x": np.zeros(3)}) is None
 
 
-def test_networks_are_saved_with_their_responses(tmp_path, drawn):
-    events = drawn.events() | drawn.variations().to_arrays()
-    options = Options(0.1, 3, 0, 1, 128, 8, (8,), 0.004, 1)
-    model, _ = cross_fitted._fitted(events, np.array([[-1.0, 1.0]]), options)
-    model = replace(model, responses=cross_fitted.responses(events, model, 1))
-    model.save(tmp_path / "networks")
-    again, sample = Ensemble.load(tmp_path / "networks"), cross_fitted.Sample.of(model, events)
-    np.testing.assert_array_equal(again.response(events["x"]).logs(), sample.response.logs())
-    assert sample.response.linear.shape == (2, len(events["x"]), 3)
+def test_what_was_learnt_is_in_plain_arrays(learnt):
+    responses, nominal, _ = learnt
+    made = Learnt(responses, MIXTURE.names, np.arange(len(nominal.x) + 7) % 3)
+    again = Learnt.of(made.to_arrays() | {"rate": np.zeros(3)})
+    index = np.array([5, 3, 8])
+    np.testing.assert_array_equal(again.responses(nominal.x).logs(), responses(nominal.x).logs())
+    np.testing.assert_array_equal(
+        again.of_rows(nominal.x[:3], index, MIXTURE.names).logs(),
+        responses.unseen(nominal.x[:3], np.array([2, 0, 2])).logs(),
+    )
+    assert again.responses.names == list(MIXTURE.nuisances)
+    # Processes are found by their names; one that is not known responds to nothing.
+    other = again(nominal.x, ["background", "new"]).linear
+    np.testing.assert_array_equal(other[0], responses(nominal.x).linear[1])
+    assert not other[1].any()
+    assert Learnt.of({"rate": np.zeros(3)}) is None
 
 
 def test_rates_are_sums_of_weights(drawn):
     """Where events count twice, so do their shifted versions, but not those with no nominal one."""
     variations = drawn.variations()
     events = drawn.events() | variations.to_arrays()
-    options = Options(0.1, 3, 0, 1, 128, 8, (8,), 0.004, 1)
-    model, _ = cross_fitted._fitted(events, np.array([[-1.0, 1.0]]), options)
-    once = cross_fitted.rates(events, model)
+    polynomial = MIXTURE.polynomial()
+    coefficients = polynomial.coefficients(events["weights"], BENCHMARKS)
+    processes = Processes.of(polynomial, coefficients, drawn.part())
+    once = cross_fitted.rates(events, processes)
     assert [rate.nominal.shape for rate in once.values()] == [(3,), (1,)]
     for number, (depends, rate) in enumerate(zip((True, False), once.values(), strict=True)):
         own = events["processes"] == number
-        monomials = model.polynomial.weights(BENCHMARKS[1:2])[0] if depends else np.ones(1)
+        monomials = polynomial.weights(BENCHMARKS[1:2])[0] if depends else np.ones(1)
         assert rate.nominal @ monomials == pytest.approx(events["weights"][own, 1].sum())
         for side in (0, 1):
             scaled = events["weights"][own, 1] @ variations.ratios[own, 0, side]
@@ -189,22 +197,22 @@ def test_rates_are_sums_of_weights(drawn):
             shifted = variations.shifted[2][side]
             moved = shifted.weights[shifted.process == number, 1].sum()
             assert rate.varied[2, side] @ monomials == pytest.approx(moved)
-    twice = cross_fitted.rates(events, model, 2 * np.ones(len(events["x"])))
+    twice = cross_fitted.rates(events, processes, 2 * np.ones(len(events["x"])))
     for one, two in zip(once.values(), twice.values(), strict=True):
         np.testing.assert_allclose(two.varied[0], 2 * one.varied[0])
     for side, shifted in enumerate(variations.shifted[2]):
         paired = np.isin(shifted.events, variations.events) & (shifted.process == 1)
         more = twice["background"].varied[2, side] - once["background"].varied[2, side]
         assert more == pytest.approx(shifted.weights[paired, 0].sum())
-    alone = cross_fitted.rates(drawn.events(), model)
+    alone = cross_fitted.rates(drawn.events(), processes)
     assert alone["signal"].varied.shape == (0, 2, 3)
 
 
 # ------------------------------------------------------------------ bins
 @pytest.mark.parametrize("k", range(3))
 def test_responses_of_bins_are_those_of_the_closed_form(learnt, k):
-    responses, nominal, _, features = learnt
-    at_events = responses.unseen(features(nominal.x), nominal.fold)
+    responses, nominal, _ = learnt
+    at_events = responses.unseen(nominal.x, nominal.fold)
     edges = np.quantile(nominal.x, np.linspace(0, 1, 21)[1:-1])
     place = np.searchsorted(edges, nominal.x[:, 0])
     found = responding.in_bins(nominal, at_events, place, 20).logs()[:, :, k]
@@ -222,8 +230,8 @@ def test_responses_of_bins_are_those_of_the_closed_form(learnt, k):
 
 
 def test_the_rate_responds_as_the_cross_section(learnt):
-    responses, nominal, variations, features = learnt
-    at_events = responses.unseen(features(nominal.x), nominal.fold)
+    responses, nominal, variations = learnt
+    at_events = responses.unseen(nominal.x, nominal.fold)
     everywhere = np.zeros(len(nominal.x), dtype=int)
     # The last of three bins has no event.
     found = responding.in_bins(nominal, at_events, everywhere, 3)
@@ -234,8 +242,8 @@ def test_the_rate_responds_as_the_cross_section(learnt):
 
 
 def test_closure_tells_right_from_wrong(learnt):
-    responses, nominal, variations, features = learnt
-    found = responses.unseen(features(nominal.x), nominal.fold)
+    responses, nominal, variations = learnt
+    found = responses.unseen(nominal.x, nominal.fold)
     right = responding.closures(nominal, variations, found)
     assert len(right) == 2 * 3 * 2
     assert min(c.p_value for c in right) > 1e-4
@@ -274,20 +282,19 @@ def test_its_information_is_that_of_the_profiled_likelihood():
     np.testing.assert_allclose(counts @ shapes, 0, atol=1e-9)
 
 
-def test_scores_of_nuisance_parameters_are_those_of_the_total_density(drawn):
+def test_the_score_of_all_events_is_their_response_as_one_process(drawn):
     events = drawn.events() | drawn.variations().to_arrays()
-    options = Options(0.1, 3, 0, 4, 128, 8, (32, 32), 0.004, 1)
-    model, _ = cross_fitted._fitted(events, np.array([[-1.0, 1.0]]), options)
-    model = replace(model, responses=cross_fitted.responses(events, model, 1))
-    sample = cross_fitted.Sample.of(model, events)
-    found = nuisance_scores(sample, np.zeros(1))
+    fold = np.arange(len(events["x"])) % 3
+    whole = Varied.of(events, weighted, fold).merged()
+    found = whole.learn(None, 1).unseen(events["x"], fold).linear
+    assert found.shape == (1, len(events["x"]), 3)
     x = events["x"][:, 0]
     density = MIXTURE.total(x, 0.0)
     shares = density / density.sum(axis=0)
     for k in range(3):
         linear = (MIXTURE.response(x, k, 1) - MIXTURE.response(x, k, -1)) / 2
         exact = (shares * linear).sum(axis=0)
-        error = within(found[:, k] - exact, sample.weights(np.zeros((1, 1)))[0])
-        assert error < 0.02 + 0.1 * exact.std()
-    with pytest.raises(ValueError, match="no nuisance parameters"):
-        nuisance_scores(replace(sample, response=None), np.zeros(1))
+        assert (
+            within(found[0, :, k] - exact, weighted(events["weights"])) < 0.01 + 0.1 * exact.std()
+        )
+    assert Varied.of(drawn.events(), weighted, fold) is None

@@ -19,7 +19,6 @@ from steps.inference.morphing.features import Features
 from steps.inference.morphing.networks import Stack
 from steps.inference.morphing.polynomial import Polynomial
 from steps.inference.morphing.processes import ALONE, Processes
-from steps.inference.morphing.responses import Response, Responses
 
 # Events times networks that are evaluated at once.
 _MOST_EVENTS = 200_000
@@ -83,8 +82,6 @@ class Ensemble:
         fold: Fold of each event of the sample, ``(n,)``; its network has not seen it.
         multiplicity: How often each event counts, nominally and in each bag, ``(1 + n_bags, n)``.
         dependent: By the name of each process, whether it depends on the parameters.
-        responses: Networks of the responses to nuisance parameters, of the same folds; None where
-            there are none.
     """
 
     stack: Stack
@@ -94,15 +91,11 @@ class Ensemble:
     fold: Array
     multiplicity: Array
     dependent: Mapping[str, bool] = field(default_factory=lambda: {ALONE: True})
-    responses: Responses | None = None
 
     def save(self, path: Path) -> None:
         """Write plain tensors as ``path.npz``, all else as ``path.json``."""
         arrays = {f"stack/{name}": value for name, value in self.stack.arrays().items()}
         arrays |= {"index": self.index, "fold": self.fold, "multiplicity": self.multiplicity}
-        if self.responses:
-            learnt = self.responses.arrays()
-            arrays |= {f"responses/{name}": value for name, value in learnt.items()}
         np.savez(path.with_suffix(".npz"), **arrays)  # type: ignore[arg-type]
         about: dict[str, Any] = {
             "features": {
@@ -117,8 +110,6 @@ class Ensemble:
         }
         if self.dependent != {ALONE: True}:
             about["processes"] = dict(self.dependent)
-        if self.responses:
-            about["nuisances"] = list(self.responses.names)
         path.with_suffix(".json").write_text(json.dumps(about, indent=1))
 
     @classmethod
@@ -134,9 +125,6 @@ class Ensemble:
         stack = Stack.of(
             {k.removeprefix("stack/"): v for k, v in arrays.items() if k.startswith("stack/")}
         )
-        learnt = {
-            k.removeprefix("responses/"): v for k, v in arrays.items() if k.startswith("responses/")
-        }
         return cls(
             stack=stack,
             features=Features(
@@ -147,7 +135,6 @@ class Ensemble:
             fold=arrays["fold"],
             multiplicity=arrays["multiplicity"],
             dependent=about.get("processes", {ALONE: True}),
-            responses=Responses.of(about["nuisances"], learnt) if learnt else None,
         )
 
     @property
@@ -181,19 +168,6 @@ class Ensemble:
                     part[:, some] = densities
         by_name = dict(zip(self.dependent, parts, strict=True))
         return Events(processes.total(parts), self.multiplicity, self.polynomial, by_name)
-
-    def response(self, x: Array) -> Response | None:
-        """Return the responses of the sample's events, each by the network that has not seen it.
-
-        Args:
-            x: Observations ``(n, n_observables)`` of the sample, in its order.
-
-        Returns:
-            None where there are no nuisance parameters.
-        """
-        if self.responses is None:
-            return None
-        return self.responses.unseen(self.features(x), self.fold)
 
     def densities(self, x: Array) -> Array:
         """Return what the networks say of other events, the mean over the folds.

@@ -90,28 +90,31 @@ class Responses:
 
     Attributes:
         names: Names of the nuisance parameters.
+        features: Features of the observables.
         stack: The networks; their outputs are shapes of A and B, for each process and parameter.
         lines: Offset and slope that make A and B of these, ``(n_processes, k, 2, 2)``: of A, then
             of B.
     """
 
     names: Sequence[str]
+    features: Features
     stack: Stack
     lines: Array
 
-    def unseen(self, features: Array, fold: Array) -> Response:
+    def unseen(self, x: Array, fold: Array) -> Response:
         """Return responses of events by networks that have not seen them.
 
         Args:
-            features: Features of the events ``(n, f)``.
+            x: Observations ``(n, n_observables)``.
             fold: Fold of each, ``(n,)``.
         """
-        return self._response(_unseen(self.stack, features, fold))
+        return self._response(_unseen(self.stack, self.features(x), fold))
 
-    def __call__(self, features: Array) -> Response:
-        """Return responses of new events with features ``(n, f)``, the mean over folds."""
+    def __call__(self, x: Array) -> Response:
+        """Return responses of new events ``(n, n_observables)``, the mean over folds."""
+        features = torch.as_tensor(self.features(x))
         with torch.no_grad():
-            values = self.stack(torch.as_tensor(features).expand(self._n_folds, -1, -1)).mean(0)
+            values = self.stack(features.expand(self._n_folds, -1, -1)).mean(0)
         return self._response(values.numpy())
 
     @property
@@ -132,14 +135,23 @@ class Responses:
         return Response(np.moveaxis(linear, 1, 0), np.moveaxis(quadratic, 1, 0))
 
     def arrays(self) -> dict[str, Array]:
-        """Return all numbers as plain arrays by name."""
-        return {**self.stack.arrays(), "lines": self.lines}
+        """Return all of it as plain arrays by name."""
+        return {
+            "names": np.array(self.names, "S"),
+            "kinds": np.array(self.features.kinds, "S"),
+            "mean": self.features.mean,
+            "width": self.features.width,
+            "lines": self.lines,
+            **{f"stack/{name}": value for name, value in self.stack.arrays().items()},
+        }
 
     @classmethod
-    def of(cls, names: Sequence[str], arrays: Mapping[str, Array]) -> "Responses":
+    def of(cls, arrays: Mapping[str, Array]) -> "Responses":
         """Return what :meth:`arrays` gave."""
-        stack = {name: value for name, value in arrays.items() if name != "lines"}
-        return cls(names, Stack.of(stack), arrays["lines"])
+        stack = {k.removeprefix("stack/"): v for k, v in arrays.items() if k.startswith("stack/")}
+        names, kinds = (arrays[each].astype(str).tolist() for each in ("names", "kinds"))
+        features = Features(kinds, arrays["mean"], arrays["width"])
+        return cls(names, features, Stack.of(stack), arrays["lines"])
 
 
 def fit(
@@ -167,7 +179,7 @@ def fit(
     lines = np.zeros((problem.n_processes, k, 2, 2))
     lines[..., 0] = problem.offsets
     lines[..., 1] = problem.units
-    made = Responses(variations.names, stack, lines)
+    made = Responses(variations.names, features, stack, lines)
     return _calibrated(made, problem, values)
 
 

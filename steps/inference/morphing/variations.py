@@ -85,6 +85,15 @@ class Variations:
         shifted = {k: (at(up), at(down)) for k, (up, down) in self.shifted.items()}
         return replace(self, shifted=shifted)
 
+    def merged(self) -> Self:
+        """Return the same with all shifted events of the first process."""
+
+        def alone(of: Shifted) -> Shifted:
+            return replace(of, process=np.zeros_like(of.process))
+
+        shifted = {k: (alone(up), alone(down)) for k, (up, down) in self.shifted.items()}
+        return replace(self, shifted=shifted)
+
     def to_arrays(self) -> dict[str, Array]:
         """Return plain arrays by name, beside those of :func:`steps.inference.samples.mixture`."""
         arrays = {

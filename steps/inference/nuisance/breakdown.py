@@ -16,8 +16,9 @@ from steps.arrays import Array
 from steps.inference.nuisance.climbing import climb, climb_highest
 from steps.inference.nuisance.likelihood import Joint
 
-# Curvatures of ln L are taken as at least this part of the greatest, in units of its parameters.
-_FLATTEST = 1e-12
+# Curvatures of the profiled ln L are taken as at least this, in units of the region's widths: an
+# error of theta is at most the region's width, also at its ends, where ln L need not be curved.
+_FLATTEST = 1.0
 # Ends are found to this part of the error.
 _PRECISION = 1e-5
 _MOST_STEPS = 40
@@ -32,7 +33,8 @@ class Fit:
     Attributes:
         parameters: Best theta and nu, ``(d,)``.
         value: ln L there.
-        covariance: Inverse of the negative second derivatives of ln L, ``(d, d)``.
+        covariance: Inverse of the negative second derivatives of ln L, ``(d, d)``, where errors of
+            theta are not larger than the region.
         n_nuisance: Number K of nuisance parameters.
     """
 
@@ -76,12 +78,22 @@ def fit(joint: Joint, theta: Array) -> Fit:
     first = climb_highest(joint, start[None], np.arange(len(start)) >= joint.p)
     found = climb_highest(joint, first.parameters, np.ones(len(start), dtype=bool))
     [at] = found.parameters
-    unit = np.append(np.ptp(joint.region, axis=1), np.ones(joint.n_nuisance))
-    curvature = -joint.jet(at[None]).hessian[0] * unit[:, None] * unit
-    values, vectors = np.linalg.eigh(curvature)
-    values = np.maximum(values, _FLATTEST * values[-1])
-    covariance = (vectors / values) @ vectors.T * unit[:, None] * unit
-    return Fit(at, float(found.values[0]), covariance, joint.n_nuisance)
+    return Fit(at, float(found.values[0]), _covariance(joint, at), joint.n_nuisance)
+
+
+def _covariance(joint: Joint, at: Array) -> Array:
+    """Return the covariance of all parameters at the best ones, ``(d, d)``."""
+    p, unit = joint.p, np.ptp(joint.region, axis=1)
+    curvature = -joint.jet(at[None]).hessian[0]
+    of_nu = np.linalg.inv(curvature[p:, p:])
+    # How the best nu follow theta, and the curvature of what is profiled over them.
+    follow = -of_nu @ curvature[p:, :p]
+    profiled = (curvature[:p, :p] + curvature[:p, p:] @ follow) * unit[:, None] * unit
+    values, vectors = np.linalg.eigh(profiled)
+    vectors = vectors * unit[:, None] / np.sqrt(np.maximum(values, _FLATTEST))
+    of_theta = vectors @ vectors.T
+    across = of_theta @ follow.T
+    return np.block([[of_theta, across], [across.T, of_nu + follow @ across]])
 
 
 def impacts(joint: Joint, best: Fit) -> Array:

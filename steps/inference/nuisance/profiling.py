@@ -22,7 +22,8 @@ from steps.inference.likelihood import Likelihood
 from steps.inference.nuisance.climbing import Maxima, climb_highest
 from steps.inference.nuisance.likelihood import Joint
 
-# Rows times points that are climbed together; more begin at what was found next to them.
+# Rows times points that are evaluated together; of those that are climbed more begin at what was
+# found next to them.
 _MOST_NUMBERS = 200_000
 # Of distances in splines.
 _POWER = 5
@@ -80,11 +81,9 @@ class Profiled:
         nuisance = self.joint.data.auxiliary if self.at is None else self.at
         starts = np.hstack([points, np.broadcast_to(nuisance, (len(points), len(nuisance)))])
         values = np.empty(len(points))
-        together = max(1, _MOST_NUMBERS // self.joint.n_rows)
-        for begin in range(0, len(points), together):
-            these = slice(begin, begin + together)
-            if begin:
-                near = self._nearest(points[these], points[:begin])
+        for these in _together(self.joint, len(points)):
+            if these.start:
+                near = self._nearest(points[these], points[: these.start])
                 starts[these, self.joint.p :] = starts[near, self.joint.p :]
             found = climb_highest(self.joint, starts[these], self._free)
             starts[these], values[these] = found.parameters, found.values
@@ -286,10 +285,17 @@ def corrected(
             break
     found = [known.corrected(error)]
     for of, bag in zip(statistical[1:], bags, strict=True):
-        values = np.concatenate([bag.value(one[None]) for one in known.maxima.parameters])
+        at = known.maxima.parameters
+        values = np.concatenate([bag.value(at[some]) for some in _together(bag, len(at))])
         spline = Spline(profiled.region, known.points, values - of(known.points))
         found.append(Corrected(of, spline, error))
     return found
+
+
+def _together(joint: Joint, n_points: int) -> list[slice]:
+    """Return which of so many points are evaluated together."""
+    size = max(1, _MOST_NUMBERS // joint.n_rows)
+    return [slice(begin, begin + size) for begin in range(0, n_points, size)]
 
 
 def _first(unit: qmc.Halton, n_points: int) -> Array:

@@ -1,12 +1,12 @@
-"""Limits with systematic uncertainties: cross-fitted networks of processes that respond to them.
+"""Limits with systematic uncertainties: events, or bins, of processes that respond to them.
 
-What networks say of events as those of each process (:mod:`steps.inference.morphing.processes`) and
-of their responses (:mod:`steps.inference.morphing.responses`) makes a joint likelihood of theta and
-nu. Profiled over nu it is a likelihood of theta as all others are.
+What networks or histograms say of rows as those of each process, and of their responses
+(:mod:`steps.inference.morphing.responses`), makes a joint likelihood of theta and nu. Profiled over
+nu it is a likelihood of theta as all others are.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -16,7 +16,7 @@ from steps.inference import cross_fitted
 from steps.inference.cross_fitted import Rates, Sample
 from steps.inference.frames import NAMES, Frame
 from steps.inference.likelihood import Densities
-from steps.inference.morphing.ensemble import Ensemble
+from steps.inference.morphing.processes import Processes
 from steps.inference.nuisance import breakdown
 from steps.inference.nuisance.likelihood import Data, Joint, Mixture, Process, Rows
 from steps.inference.nuisance.profiling import Corrected, Profiled, corrected
@@ -56,41 +56,20 @@ class Nuisance:
 
 @dataclass(frozen=True)
 class Model:
-    """Events that respond to nuisance parameters.
+    """Rows, events or bins, that respond to nuisance parameters.
 
     Attributes:
-        sample: The events as the networks know them.
+        sample: The rows as networks or histograms know them, with their responses.
         rates: Cross sections of each process by name, of the nominal sample and each bag.
         nuisances: The nuisance parameters.
+        filled: Numbers of the rows that the likelihoods have, nominally and in each bag; None for
+            all.
     """
 
     sample: Sample
     rates: Sequence[Mapping[str, Rates]]
     nuisances: Sequence[Nuisance]
-
-    @classmethod
-    def of(
-        cls,
-        ensemble: Ensemble,
-        sample: Sample,
-        events: Mapping[str, Array],
-        nuisances: Sequence[Nuisance],
-    ) -> Self | None:
-        """Return events that respond to nuisance parameters; None where there are none.
-
-        Args:
-            ensemble: The networks.
-            sample: The events that they were trained on, as they know them.
-            events: The same, see :func:`steps.inference.samples.mixture`.
-            nuisances: The nuisance parameters of their file.
-        """
-        if sample.response is None:
-            return None
-        rates = [
-            cross_fitted.rates(events, ensemble, counts * (len(counts) / counts.sum()))
-            for counts in sample.events.multiplicity
-        ]
-        return cls(sample, rates, nuisances)
+    filled: Sequence[Array] | None = None
 
     @property
     def sources(self) -> dict[str, list[int]]:
@@ -111,7 +90,11 @@ class Model:
         events = self.sample.events
         names = enumerate(events.parts)
         processes = [self._process(p, name, bag, luminosity) for p, name in names]
-        mixture = Mixture(events.polynomial, processes, events.multiplicity[bag].astype(float))
+        multiplicity = events.multiplicity[bag].astype(float)
+        if self.filled is not None:
+            multiplicity = multiplicity[self.filled[bag]]
+            processes = [replace(p, rows=p.rows.taken(self.filled[bag])) for p in processes]
+        mixture = Mixture(events.polynomial, processes, multiplicity)
         data = Data(statistical.counts, np.zeros(len(self.nuisances)))
         return Joint(mixture, statistical.region, data, statistical.rate is not None)
 
@@ -133,6 +116,23 @@ class Model:
             varied=luminosity * rates.varied[shaped],
             log_kappa=log_kappa,
         )
+
+
+def rates_of_bags(
+    events: Mapping[str, Array], processes: Processes, multiplicity: Array
+) -> list[dict[str, Rates]]:
+    """Return the cross sections of each process by name, of the nominal sample and each bag.
+
+    Args:
+        events: See :func:`steps.inference.samples.varied`.
+        processes: What they are of.
+        multiplicity: How often each event counts, ``(1 + n_bags, n)``; a bag is of the size of the
+            sample.
+    """
+    return [
+        cross_fitted.rates(events, processes, counts * (len(counts) / counts.sum()))
+        for counts in multiplicity
+    ]
 
 
 def profiled(
@@ -178,20 +178,42 @@ def limits(model: Model, frame: Frame) -> dict[str, Array]:
         frame: Where limits are set.
 
     Returns:
-        For each likelihood :meth:`steps.inference.frames.Frame.curve` of
-        ``systematics/<name>``, ``spline_error/<name>``, the error of ln L from interpolating what
-        profiling changes, and :func:`sources`.
+        See :func:`of_likelihood`.
     """
     target = frame.target
+    options = (target.region, target.theta_true, target.luminosity)
     arrays: dict[str, Array] = {}
     for with_rate in target.rates:
-        name = NAMES[with_rate]
-        statistical = cross_fitted.likelihoods(
-            model.sample, target.region, target.theta_true, target.luminosity, with_rate=with_rate
+        statistical = cross_fitted.likelihoods(model.sample, *options, with_rate=with_rate)
+        arrays |= of_likelihood(
+            model, frame, NAMES[with_rate], statistical, cross_fitted.TRAINING_ERROR
         )
-        found, joint = profiled(model, statistical, target.luminosity)
-        arrays |= frame.curve(f"{PREFIX}{name}", found, cross_fitted.TRAINING_ERROR)
-        arrays[f"spline_error/{name}"] = np.array(found[0].error)
-        best = arrays[f"intervals/{PREFIX}{name}/profiled/best_fit"][:, 0]
-        arrays |= sources(model, joint, best, name)
     return arrays
+
+
+def of_likelihood(
+    model: Model,
+    frame: Frame,
+    name: str,
+    statistical: Sequence[Densities],
+    further: float = 0.0,
+) -> dict[str, Array]:
+    """Return limits of one likelihood with systematic uncertainties.
+
+    Args:
+        model: Rows that respond to nuisance parameters.
+        frame: Where limits are set.
+        name: Name of the likelihood.
+        statistical: The same without these, nominal and of each bag.
+        further: See :meth:`steps.inference.frames.Frame.curve`.
+
+    Returns:
+        :meth:`steps.inference.frames.Frame.curve` of ``systematics/<name>``,
+        ``spline_error/<name>``, the error of ln L from interpolating what profiling changes, and
+        :func:`sources`.
+    """
+    found, joint = profiled(model, statistical, frame.target.luminosity)
+    arrays = frame.curve(f"{PREFIX}{name}", found, further)
+    arrays[f"spline_error/{name}"] = np.array(found[0].error)
+    best = arrays[f"intervals/{PREFIX}{name}/profiled/best_fit"][:, 0]
+    return arrays | sources(model, joint, best, name)
