@@ -13,6 +13,7 @@ their norm are those of the part, too.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any, Self
 
 import numpy as np
@@ -22,7 +23,9 @@ from steps.inference import cross_fitted, intervals, judging, reliability, summa
 from steps.inference.cross_fitted import Sample
 from steps.inference.follow import effective_events, focus, reach
 from steps.inference.frames import NAMES, Frame
-from steps.inference.likelihood import Densities
+from steps.inference.likelihood import Densities, Likelihood
+from steps.inference.morphing.processes import Part
+from steps.inference.morphing.responses import Response
 from steps.inference.simulation import Simulation
 from steps.inference.summary import Curve
 
@@ -72,6 +75,9 @@ class Scanned:
             likelihoods of these alone by name, nominal and of each bag, as if each bag had as many
             of them as the nominal sample.
         further: Error of ends that bags do not see, in units of half an interval.
+        corrected: Function from a cut and a likelihood of the events below it, nominal and of each
+            bag, to the likelihoods that limits are told of; None for the same ones.
+        prefix: What the names of its likelihoods begin with.
     """
 
     case: judging.Case
@@ -79,6 +85,8 @@ class Scanned:
     multiplicity: Array
     likelihoods: Callable[[Array], Mapping[str, Sequence[Densities]]]
     further: float = 0.0
+    corrected: Callable[[float, Sequence[Densities]], Sequence[Likelihood]] | None = None
+    prefix: str = ""
 
     def kept(self, cut: float) -> Array:
         """Return which events are below a cut, ``(n,)``."""
@@ -123,10 +131,15 @@ def of_sample(sample: Sample, kept: Array) -> Sample:
         events,
         densities=np.compress(kept, events.densities, axis=1),
         multiplicity=np.compress(kept, events.multiplicity, axis=1),
-        # What nuisance parameters do is not told below a cut.
-        parts={},
+        parts={k: np.compress(kept, v, axis=1) for k, v in events.parts.items()},
     )
-    return Sample(part, sample.coefficients[kept])
+    of, response = sample.part, sample.response
+    return Sample(
+        part,
+        sample.coefficients[kept],
+        of and Part(of.number[kept], of.names),
+        response and Response(response.linear[:, kept], response.quadratic[:, kept]),
+    )
 
 
 def of_simulation(simulation: Simulation, kept: Array) -> Simulation:
@@ -195,7 +208,7 @@ def scan(scanned: Scanned, cuts: Cuts) -> dict[str, Array]:
         simulation; ``clip/effective`` ``(k,)``, effective simulated events at the true point. For
         cut k, if there are at least :data:`FEWEST` of these,
         ``clip/<k>/intervals/<name>/...``, see :func:`steps.inference.intervals.to_arrays`, and
-        ``clip/<k>/findings/<name>``, why these are not reliable.
+        ``clip/<k>/findings/<name>``, why these are not reliable; names begin with the prefix.
     """
     luminosity = scanned.case.frame.target.luminosity
     expected = np.array([luminosity * scanned.at_truth(cut).sum() for cut in cuts.values])
@@ -220,8 +233,10 @@ def _limits(scanned: Scanned, cut: float, region: Array) -> dict[str, Array]:
     case = replace(whole, frame=frame, weights=lambda points: whole.weights(points)[:, kept])
     truth = frame.target.theta_true.tolist()
     arrays: dict[str, Array] = {}
-    for name, found in scanned.below(cut).items():
-        likelihoods = [replace(each, region=region) for each in found]
+    for statistical, found in scanned.below(cut).items():
+        name = f"{scanned.prefix}{statistical}"
+        densities = [replace(each, region=region) for each in found]
+        likelihoods = scanned.corrected(cut, densities) if scanned.corrected else densities
         ends = intervals.widened(intervals.intervals(likelihoods, truth), scanned.further)
         arrays |= intervals.to_arrays(ends, name)
         facts = judging.facts(case, likelihoods)
@@ -309,12 +324,15 @@ def too_few(name: str, cut: float, effective: float) -> str:
     )
 
 
-def table(found: Sequence[Below], parameters: Sequence[str]) -> list[dict[str, Any]]:
+def table(
+    found: Sequence[Below], parameters: Sequence[str], full: Sequence[Below] = ()
+) -> list[dict[str, Any]]:
     """Return the limits for each cut, the other parameters profiled, each with its error.
 
     Args:
         found: The limits.
         parameters: Names of the parameters.
+        full: Those with systematic uncertainties for the same cuts, if there are any.
     """
     return [
         {
@@ -324,9 +342,16 @@ def table(found: Sequence[Below], parameters: Sequence[str]) -> list[dict[str, A
                 for name, number in zip(("value", "error"), each.n_expected, strict=True)
             },
             "effective_simulated_events": round(each.effective),
-            "reliable": not each.why,
-            **({"why": list(each.why)} if each.why else {}),
-            **({"intervals": summary.profiled(each.curve, parameters)} if each.curve else {}),
+            **_told(each, parameters),
+            **({"with_systematics": _told(other, parameters)} if other else {}),
         }
-        for each in found
+        for each, other in zip_longest(found, full)
     ]
+
+
+def _told(below: Below, parameters: Sequence[str]) -> dict[str, Any]:
+    return {
+        "reliable": not below.why,
+        **({"why": list(below.why)} if below.why else {}),
+        **({"intervals": summary.profiled(below.curve, parameters)} if below.curve else {}),
+    }

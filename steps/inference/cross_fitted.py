@@ -200,9 +200,11 @@ def rates(
             each = np.where(paired, counts[nominal], 1.0)
             for into, weights in zip(varied, split(shifted.weights, shifted.process), strict=True):
                 into[k, side] = each @ weights
+    sums = [counts @ weights for weights in own]
     return {
-        name: Rates(counts @ weights, each)
-        for name, weights, each in zip(part.names, own, varied, strict=True)
+        # Of none there is no response: events that only a shift lets in would be infinitely many.
+        name: Rates(of, each if of.any() else np.zeros_like(each))
+        for name, of, each in zip(part.names, sums, varied, strict=True)
     }
 
 
@@ -248,7 +250,7 @@ def observed_likelihoods(
 
     Args:
         sample: The simulated events, whose mean density is the norm.
-        densities: What the networks say of the observed ones, see :meth:`Ensemble.densities`.
+        densities: What the networks say of the observed ones, see :meth:`Ensemble.parts`.
         region: Lowest and highest value of each parameter, ``(p, 2)``.
         luminosity: Integrated luminosity in 1/pb.
         with_rate: Whether their number is part of it.

@@ -11,8 +11,9 @@ made at the best fit, each fitted again where that is possible. Finite simulatio
 uncertain, which is neglected: events are judged reliable only where there are many more simulated.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -39,9 +40,19 @@ class Quantity:
     observed: Array
 
 
+class Theory(Protocol):
+    """Numbers of events that are expected, as functions of all parameters that are fitted."""
+
+    def counts(self, point: Array) -> Array:
+        """Return how often each simulated event is expected at a point ``(d,)``, ``(n,)``."""
+
+    def contents(self, points: Array, bins: "Sequence[Bins]") -> list[Array]:
+        """Return the numbers expected in bins at points ``(t, d)``, each ``(t, size)``."""
+
+
 @dataclass(frozen=True)
 class Expected:
-    """Numbers of events that a theory expects.
+    """Numbers of events that a theory without nuisance parameters expects.
 
     Attributes:
         polynomial: Monomials of the parameters.
@@ -58,16 +69,21 @@ class Expected:
         positive: Array = np.maximum(counts, 0.0)
         return positive
 
+    def contents(self, points: Array, bins: "Sequence[Bins]") -> list[Array]:
+        """Return the numbers expected in bins at points ``(t, p)``, each ``(t, size)``."""
+        monomials = self.polynomial.weights(points)
+        return [monomials @ each.sums(self.coefficients.T).T for each in bins]
+
 
 @dataclass(frozen=True)
 class Fit:
     """A best fit.
 
     Attributes:
-        best: The point at which pseudo-experiments are made, ``(p,)``.
+        best: The point at which pseudo-experiments are made, ``(d,)``.
         again: The best fit of the observed events by the procedure that pseudo-experiments are
-            fitted by, ``(p,)``.
-        of_toys: Returns best fits ``(t, p)`` of pseudo-experiments, given how often each simulated
+            fitted by, ``(d,)``.
+        of_toys: Returns best fits ``(t, d)`` of pseudo-experiments, given how often each simulated
             event occurs in them, ``(t, n)``; None where they are not fitted again, and p-values
             are too large.
     """
@@ -79,7 +95,7 @@ class Fit:
 
 def test(
     quantities: Mapping[str, Quantity],
-    expected: Expected,
+    expected: Theory,
     fit: Fit,
     n_toys: int,
     rng: np.random.Generator,
@@ -101,26 +117,26 @@ def test(
         the share of pseudo-experiments whose least p-value is as small.
     """
     counts = expected.counts(fit.best)
-    distributions = [_Distribution.of(q, expected, counts) for q in quantities.values()]
-    found = np.array(
-        [
-            _chi2(each.observed[None], each.at(fit.again[None]), with_rate=with_rate)[0]
-            for each in distributions
-        ]
-    )
-    toys = np.full((len(distributions), 0), np.nan)
+    bins = [Bins.of(q, counts) for q in quantities.values()]
+    seen = [
+        np.bincount(each.at(q.observed), minlength=each.size).astype(float)[None]
+        for each, q in zip(bins, quantities.values(), strict=True)
+    ]
+    contents = expected.contents(fit.again[None], bins)
+    found = _chi2s(seen, contents, with_rate=with_rate)[:, 0]
+    toys = np.full((len(bins), 0), np.nan)
     if n_toys:
-        toys = np.hstack(
-            [
-                _of_toys(distributions, fit, some, with_rate=with_rate)
-                for some in pseudo_experiments.batches(counts, 1, n_toys, rng)
-            ]
-        )
+        every = []
+        for some in pseudo_experiments.batches(counts, 1, n_toys, rng):
+            points = fit.of_toys(some) if fit.of_toys else fit.again[None]
+            drawn = [each.counted(some) for each in bins]
+            every.append(_chi2s(drawn, expected.contents(points, bins), with_rate=with_rate))
+        toys = np.hstack(every)
     # The observed events are one of n + 1 experiments, so no p-value is zero.
     p = _exceeded(toys, found[:, None])[:, 0]
     told = {
         name: np.array([value, each.size, one])
-        for name, value, each, one in zip(quantities, found, distributions, p, strict=True)
+        for name, value, each, one in zip(quantities, found, bins, p, strict=True)
     }
     least = _exceeded(toys, toys).min(axis=0) if n_toys else np.empty(0)
     overall = (1 + np.count_nonzero(least <= p.min() + _TINY)) / (1 + n_toys)
@@ -128,18 +144,20 @@ def test(
 
 
 @dataclass(frozen=True)
-class _Distribution:
-    """Events in bins: of each simulated one its bin, and of these what they expect and have."""
+class Bins:
+    """Simulated events in bins.
 
-    index: Array  # (n,)
-    size: int
-    polynomial: Polynomial
-    coefficients: Array  # (size, c)
-    observed: Array  # (size,)
+    Attributes:
+        edges: Inner edges, which belong to the bin above, ``(size - 1,)``.
+        index: Bin of each event, ``(n,)``.
+    """
+
+    edges: Array
+    index: Array
 
     @classmethod
-    def of(cls, quantity: Quantity, expected: Expected, counts: Array) -> "_Distribution":
-        """Count events in bins in which as many are expected."""
+    def of(cls, quantity: Quantity, counts: Array) -> Self:
+        """Make bins in which about as many events are expected, given these of each, ``(n,)``."""
         n_bins = int(np.clip(counts.sum() / _PER_BIN, 2, _MOST_BINS))
         order = np.argsort(quantity.simulated, kind="stable")
         cumulative = np.cumsum(counts[order])
@@ -147,41 +165,34 @@ class _Distribution:
         # Observables that are integers have fewer bins; none is below the least value.
         edges = np.unique(quantity.simulated[order][places])
         edges = edges[edges > quantity.simulated.min()]
-        index, seen = (
-            np.searchsorted(edges, values, side="right")
-            for values in (quantity.simulated, quantity.observed)
-        )
-        size = len(edges) + 1
-        sums = [np.bincount(index, column, size) for column in expected.coefficients.T]
-        return cls(
-            index,
-            size,
-            expected.polynomial,
-            np.stack(sums, axis=-1),
-            np.bincount(seen, minlength=size).astype(float),
-        )
+        return cls(edges, np.searchsorted(edges, quantity.simulated, side="right"))
 
-    def at(self, points: Array) -> Array:
-        """Return the expected numbers of events at points ``(t, p)``, ``(t, size)``."""
-        contents: Array = self.polynomial.weights(points) @ self.coefficients.T
-        return np.maximum(contents, _TINY)
+    @property
+    def size(self) -> int:
+        """Number of bins."""
+        return len(self.edges) + 1
 
+    def at(self, values: Array) -> Array:
+        """Return the bins of values."""
+        return np.searchsorted(self.edges, values, side="right")
 
-def _of_toys(
-    distributions: list[_Distribution], fit: Fit, toys: Array | csr_array, *, with_rate: bool
-) -> Array:
-    """Return the chi2 of each distribution in pseudo-experiments, ``(n_distributions, t)``."""
-    points = fit.of_toys(toys) if fit.of_toys else fit.again[None]
-    found = []
-    for each in distributions:
-        member = csr_array(
-            (np.ones(len(each.index)), each.index, np.arange(len(each.index) + 1)),
-            shape=(len(each.index), each.size),
-        )
+    def sums(self, columns: Array) -> Array:
+        """Return sums of each column, a row for each ``(m, n)``, in bins, ``(size, m)``."""
+        return np.stack([np.bincount(self.index, each, self.size) for each in columns], axis=-1)
+
+    def counted(self, toys: Array | csr_array) -> Array:
+        """Return the events in bins, given how often each occurs ``(t, n)``, ``(t, size)``."""
+        n = len(self.index)
+        member = csr_array((np.ones(n), self.index, np.arange(n + 1)), shape=(n, self.size))
         counts = toys @ member
         counts = counts.toarray() if isinstance(counts, csr_array) else counts
-        found.append(_chi2(counts.astype(float), each.at(points), with_rate=with_rate))
-    return np.array(found)
+        return np.asarray(counts, dtype=float)
+
+
+def _chi2s(counts: Sequence[Array], expected: Sequence[Array], *, with_rate: bool) -> Array:
+    """Return chi2 of each quantity in each experiment, ``(n_quantities, t)``."""
+    pairs = zip(counts, expected, strict=True)
+    return np.array([_chi2(seen, np.maximum(of, _TINY), with_rate=with_rate) for seen, of in pairs])
 
 
 def _chi2(counts: Array, expected: Array, *, with_rate: bool) -> Array:

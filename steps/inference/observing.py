@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -16,6 +16,8 @@ from steps.inference.cross_fitted import Sample
 from steps.inference.frames import Frame
 from steps.inference.goodness import Expected, Fit, Quantity
 from steps.inference.likelihood import Densities, Likelihood
+from steps.inference.morphing.ensemble import Ensemble
+from steps.inference.morphing.responses import Response
 from steps.inference.pseudo_experiments import Model
 
 PREFIX = "observed/"
@@ -35,10 +37,27 @@ class Data:
     Attributes:
         x: Their observations ``(m, n_observables)``.
         densities: Coefficients of their densities, nominal and of each bag, ``(1 + n_bags, m, c)``.
+        parts: Those of each process by name, ``(1 + n_bags, m, c_p)``, of which these are the sum.
+        response: How each would respond to nuisance parameters as one of either process; None
+            where there are none.
     """
 
     x: Array
     densities: Array
+    parts: Mapping[str, Array] = field(default_factory=dict)
+    response: Response | None = None
+
+    @classmethod
+    def of(cls, ensemble: Ensemble, x: Array, response: Response | None = None) -> Self:
+        """Return observed events.
+
+        Args:
+            ensemble: The networks.
+            x: Observations ``(m, n_observables)``.
+            response: Their responses to nuisance parameters, if there are any.
+        """
+        parts = ensemble.parts(x)
+        return cls(x, ensemble.processes.total(list(parts.values())), parts, response)
 
 
 @dataclass(frozen=True)
@@ -117,10 +136,10 @@ def toys(
     scale = frame.target.luminosity * n / len(rows)
     polynomial = experiment.sample.events.polynomial
     expected = Expected(polynomial, scale * experiment.sample.coefficients[rows])
-    quantities = _quantities(experiment, best, rows)
+    counted = quantities(experiment, best, rows)
     if not (n_toys and frame.has_grid):
         fit = Fit(best, best)
-        found = goodness.test(quantities, expected, fit, n_toys, rng, with_rate=with_rate)
+        found = goodness.test(counted, expected, fit, n_toys, rng, with_rate=with_rate)
         return float("nan"), found
     simulated = replace(
         likelihood,
@@ -133,7 +152,7 @@ def toys(
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, p)
     again = points[likelihood(points).argmax()]
     fit = Fit(best, again, _fitter(model, points))
-    return p_value, goodness.test(quantities, expected, fit, n_toys, rng, with_rate=with_rate)
+    return p_value, goodness.test(counted, expected, fit, n_toys, rng, with_rate=with_rate)
 
 
 def _p_value(
@@ -158,7 +177,14 @@ def _fitter(model: Model, points: Array) -> Callable[[Array | csr_array], Array]
     return best
 
 
-def _quantities(experiment: Experiment, best: Array, rows: Array) -> dict[str, Quantity]:
+def quantities(experiment: Experiment, best: Array, rows: Array) -> dict[str, Quantity]:
+    """Return what events are counted in bins of: all observables, and what the networks say.
+
+    Args:
+        experiment: Simulated and observed events.
+        best: The best fit, ``(p,)``.
+        rows: Numbers of the simulated events that are counted.
+    """
     data, events = experiment.data, experiment.sample.events
     columns = zip(experiment.observables, experiment.x[rows].T, data.x.T, strict=True)
     found = {name: Quantity(simulated, observed) for name, simulated, observed in columns}

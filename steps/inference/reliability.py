@@ -24,9 +24,12 @@ from steps.inference.evidence import Check
 MOST = 1.0
 """Change of q at the 68 % contour from which on a result is not reliable."""
 
-_UNLIKELY = 0.01
-# q of half a statistical error.
-_HALF_AN_ERROR = 0.25
+UNLIKELY = 0.01
+"""P-value, global where there are many tests, below which noise does not explain what is found."""
+
+HALF_AN_ERROR = 0.25
+"""q of half a statistical error."""
+
 # A contour that takes less of a region than this is better served by a smaller one.
 _SMALL = 0.4
 # Width of the region that is proposed, in widths of the contour.
@@ -113,6 +116,18 @@ class BestFit:
         if not mean > 0:
             return float("nan")
         return float(fisher.sf(self.q_truth / mean, 1, len(self.q_bags)))
+
+    def is_off(self, n_tested: int = 1) -> bool:
+        """Return whether it is further from the truth than noise explains, and too far.
+
+        Too far means q(truth) > 1, or that noise does not explain it (p < 1 %) and it is more than
+        half a statistical error.
+
+        Args:
+            n_tested: Number of best fits of which this one is the worst.
+        """
+        unexplained = self.p_value * n_tested < UNLIKELY and self.q_truth > HALF_AN_ERROR
+        return unexplained or self.q_truth > MOST
 
 
 @dataclass(frozen=True)
@@ -206,17 +221,10 @@ def _uncertain(facts: Facts) -> Finding | None:
 
 
 def _biased(facts: Facts) -> Finding | None:
-    """Find a best fit that is further from the truth than noise explains, and too far.
-
-    Too far means q(truth) > 1, or that noise does not explain it (p < 1 %) and it is more than half
-    a statistical error.
-    """
-    if facts.best_fit is None:
+    """Find a best fit that is off the truth."""
+    if facts.best_fit is None or not facts.best_fit.is_off():
         return None
     q, fit = facts.contour.q, facts.best_fit
-    unexplained = fit.p_value < _UNLIKELY and fit.q_truth > _HALF_AN_ERROR
-    if not (unexplained or fit.q_truth > MOST):
-        return None
     reason = (
         f"the best fit of data expected at the truth is off it by q = {fit.q_truth:.2g}, "
         f"which may shift q at the 68 % contour by {noise(q, fit.q_truth):.2g}"
@@ -233,7 +241,7 @@ def _failed(facts: Facts, kind: str) -> Finding | None:
     failed = [
         check
         for check in facts.checks
-        if check.kind == kind and check.p_global < _UNLIKELY and abs(check.change) > MOST
+        if check.kind == kind and check.p_global < UNLIKELY and abs(check.change) > MOST
     ]
     if not failed:
         return None

@@ -203,6 +203,17 @@ class Closure:
         return float(np.sqrt(np.average(logs**2, weights=self.exact[filled])))
 
     @property
+    def excess(self) -> float:
+        """The deviation without what the errors explain of it."""
+        filled = (self.exact > 0) & (self.estimate > 0)
+        if not filled.any():
+            return 0.0
+        noise = np.average(
+            (self.error[filled] / self.exact[filled]) ** 2, weights=self.exact[filled]
+        )
+        return float(np.sqrt(max(self.deviation**2 - noise, 0.0)))
+
+    @property
     def p_value(self) -> float:
         """Chance of a larger sum; one where nothing scatters."""
         filled = np.count_nonzero(self._scatters)

@@ -180,17 +180,19 @@ def observed(curve: Curve, parameters: Sequence[str], of: str) -> dict[str, Any]
         parameters: Names of the parameters.
         of: What they are, data or pseudo-data.
     """
-    assert curve.truth is not None
-    q, wilks, toys, n_toys = curve.truth.tolist()
+    return {"of": of, **table(curve, parameters)}
+
+
+def _seen(truth: Array, goodness_of_fit: Mapping[str, Array]) -> dict[str, Any]:
+    """Return how far the true point is from observed events, and how good the fit is."""
+    q, wilks, toys, n_toys = truth.tolist()
     return {
-        "of": of,
         "true_point": {
             "q": round(q, _DIGITS),
             "p_by_chi-squared": round(wilks, _DIGITS),
             "p_by_pseudo-experiments": _p_value(toys, n_toys),
         },
-        **({"goodness_of_fit": _fitting(curve.goodness, n_toys)} if curve.goodness else {}),
-        **table(curve, parameters),
+        **({"goodness_of_fit": _fitting(goodness_of_fit, n_toys)} if goodness_of_fit else {}),
     }
 
 
@@ -221,6 +223,7 @@ def table(curve: Curve, parameters: Sequence[str]) -> dict[str, Any]:
     """Return a curve's limits, each with its error."""
     judged = curve.findings is not None
     return {
+        **({} if curve.truth is None else _seen(curve.truth, curve.goodness)),
         "reliable": curve.reliable if judged else "not judged",
         **({"why": list(curve.findings or ())} if not curve.reliable else {}),
         **({"tests_of_the_ratio": _told(curve.tests)} if curve.tests else {}),
@@ -273,6 +276,8 @@ def _covered(rows: Array, parameters: Sequence[str]) -> list[dict[str, Any]]:
                     for each, pair in zip(CONFIDENCE_LEVELS, pairs, strict=True)
                 }
                 for edge, pairs in zip(_EDGES, of_point, strict=True)
+                # Where pseudo-experiments made no thresholds there is no coverage of these.
+                if np.isfinite(pairs).all()
             },
         }
         for point, of_point in zip(points.tolist(), shares, strict=True)

@@ -27,14 +27,15 @@ from steps.inference import (
 from steps.inference.analysis import Analysis, Parts, log_likelihoods
 from steps.inference.clipping import Cuts
 from steps.inference.closure import from_arrays
-from steps.inference.cross_fitted import Sample
+from steps.inference.cross_fitted import Rates, Sample
 from steps.inference.goodness import Expected, Quantity
 from steps.inference.methods import METHODS, Kind, Likelihood, Method
 from steps.inference.morphing.ensemble import Ensemble
 from steps.inference.nuisance import scores, systematics
 from steps.inference.nuisance.binned import Responding
+from steps.inference.nuisance.judging import closures, unclosed
 from steps.inference.nuisance.scores import Scores
-from steps.inference.nuisance.systematics import Nuisance
+from steps.inference.nuisance.systematics import Model, Nuisance
 from steps.inference.observing import PREFIX, Data
 from steps.inference.responding import Learnt, Varied
 from steps.inference.simulation import Simulation
@@ -322,17 +323,45 @@ def _cross_fitted(task: _Task, model: Ensemble, clip: Cuts | None) -> dict[str, 
         clip=clip,
     )
     arrays = evaluation.of_cross_fitted(evaluated, wanted, task.random)
-    if not task.learnt:
-        return arrays
-    rates = systematics.rates_of_bags(events, model.processes, model.multiplicity)
-    responding = systematics.Model(evaluated.sample, rates, task.nuisances)
-    return arrays | systematics.limits(responding, task.frame)
+    return arrays | _with_systematics(task, model, evaluated, events, clip)
 
 
 def _data(task: _Task, model: Ensemble) -> Data | None:
     if task.observed is None:
         return None
-    return Data(task.observed.x, model.densities(task.observed.x))
+    x = task.observed.x
+    return Data.of(model, x, task.learnt(x, list(model.dependent)) if task.learnt else None)
+
+
+def _with_systematics(
+    task: _Task,
+    model: Ensemble,
+    evaluated: evaluation.Evaluated,
+    events: Mapping[str, Array],
+    clip: Cuts | None,
+) -> dict[str, Array]:
+    """Return limits with systematic uncertainties; nothing where there are none."""
+    if not task.learnt:
+        return {}
+    sample, observables = evaluated.sample, evaluated.names.observables
+
+    def rates(events: Mapping[str, Array]) -> list[dict[str, Rates]]:
+        return systematics.rates_of_bags(events, model.processes, model.multiplicity)
+
+    responding = Model(sample, rates(events), task.nuisances)
+    theta, luminosity = task.frame.target.theta_true, task.frame.target.luminosity
+    expected, n_toys = responding.expected(theta, luminosity), task.settings.toys["n_toys"]
+    doubts = unclosed(closures(events, sample, theta), expected, observables)
+    arrays = systematics.limits(responding, evaluated, n_toys, task.random, doubts)
+    if clip is not None:
+        column = observables.index(clip.observable)
+        arrays |= systematics.clipped(
+            responding,
+            evaluated,
+            clip,
+            lambda cut: rates(systematics.below(events, column, cut)),
+        )
+    return arrays
 
 
 def _information_point(settings: stages.Evaluating) -> Array | None:

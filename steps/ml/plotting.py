@@ -3,7 +3,7 @@
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from steps.inference import clipping, intervals, observing, summary
 from steps.inference.closure import from_arrays
 from steps.inference.frames import NAMES
 from steps.inference.nuisance import tables as nuisances
+from steps.inference.nuisance.systematics import PREFIX as SYSTEMATICS
 from steps.inference.nuisance.tables import Found
 from steps.inference.observing import PREFIX
 from steps.inference.statistics import CONFIDENCE_LEVELS, level, p_values
@@ -56,8 +57,8 @@ def main() -> None:
         (folder / "limits.yml").write_text(text)
     print(text)
     for entry in entries:
-        for what, curve in (("", entry.curve), (", observed,", entry.observed)):
-            if curve and not curve.reliable:
+        for what, curve in entry.curves.items():
+            if not curve.reliable:
                 why = " | ".join(curve.findings or ())
                 print(f"warning: {entry.label}{what} is not reliable: {why}", file=sys.stderr)
     absent = (below for entry in entries for below in entry.clipped if below.curve is None)
@@ -143,7 +144,9 @@ class _Entry:
         curve: What it says of the expected data.
         observed: What it says of observed events; None where there are none.
         clipped: What it says of the events below cuts.
-        systematics: What it says with systematic uncertainties, where it knows these.
+        full: What it says with systematic uncertainties, where it knows these.
+        full_observed: The same of observed events.
+        full_clipped: The same of the events below cuts.
     """
 
     label: str
@@ -152,7 +155,30 @@ class _Entry:
     curve: Curve
     observed: Curve | None = None
     clipped: Sequence[clipping.Below] = ()
-    systematics: Found | None = None
+    full: Found | None = None
+    full_observed: Found | None = None
+    full_clipped: Sequence[clipping.Below] = ()
+
+    @property
+    def curves(self) -> dict[str, Curve]:
+        """All that it says, by what is added to its name."""
+        found = {
+            "": self.curve,
+            ", observed,": self.observed,
+            " with systematics": self.full and self.full.curve,
+            ", observed, with systematics": self.full_observed and self.full_observed.curve,
+        }
+        return {name: curve for name, curve in found.items() if curve}
+
+    def beside(
+        self, curve: Curve, result: Callable[[Curve], Result]
+    ) -> tuple[Result | None, Result | None]:
+        """Return what is drawn beside a curve: that of observed events, and with systematics."""
+        if curve is self.curve:
+            observed, full = self.observed, self.full
+        else:
+            observed, full = None, self.full_observed if curve is self.observed else None
+        return result(observed) if observed else None, result(full.curve) if full else None
 
     @property
     def role(self) -> Role:
@@ -177,10 +203,20 @@ def _entries(settings: stages.Plotting, reference: Arrays, runs: Runs) -> Iterat
     for source, label, items, prefix in sources:
         for with_rate in sorted(set(settings.include_xsec), reverse=True):
             shown = label if with_rate else f"{label} (kinematics)"
-            curves = _curves(settings, items, prefix + NAMES[with_rate])
-            clipped = clipping.read(items, prefix + NAMES[with_rate])
-            found = nuisances.read(items, prefix + NAMES[with_rate], settings.resolutions)
-            yield _Entry(shown, source, with_rate, *curves, clipped, found)
+            name = prefix + NAMES[with_rate]
+            curve, observed = _curves(settings, items, name)
+            found = nuisances.read(items, name, settings.resolutions)
+            yield _Entry(
+                shown,
+                source,
+                with_rate,
+                curve,
+                observed,
+                clipping.read(items, name),
+                found,
+                nuisances.read(items, f"{PREFIX}{name}", settings.resolutions),
+                clipping.read(items, f"{SYSTEMATICS}{name}") if found else (),
+            )
 
 
 def _curves(
@@ -225,12 +261,14 @@ def _shown_scans(
             label=entry.label,
             with_rate=entry.with_rate,
             color=color[entry.source],
-            cuts=np.array([below.cut for below in entry.clipped]),
-            reliable=np.array([not below.why for below in entry.clipped]),
-            pieces={_LABELS[each]: _pieces(entry, each) for each in intervals.LEVELS},
+            cuts=np.array([below.cut for below in clipped]),
+            reliable=np.array([not below.why for below in clipped]),
+            pieces={_LABELS[each]: _pieces(clipped, each) for each in intervals.LEVELS},
+            full=clipped is entry.full_clipped,
         )
         for entry in entries
-        if entry.clipped
+        for clipped in (entry.clipped, entry.full_clipped)
+        if clipped
     ]
     truth = dict(zip(_names(reference), reference["expectation/theta_true"], strict=True))
     return catalogue.Clipping(name, truth, scans)
@@ -242,24 +280,27 @@ def _shown_impacts(reference: Arrays, entries: Sequence[_Entry]) -> Iterator[tup
     The rate has none: alone it leaves several parameters free, which follow anything.
     """
     for entry in entries:
-        if (found := entry.systematics) and entry.source != "rate":
+        found = entry.full_observed or entry.full
+        if found and entry.source != "rate":
             name = f"impacts_{entry.source.upper()}" + ("" if entry.with_rate else "_kinematics")
-            yield (
-                name,
-                Impacts(entry.label, _names(reference), found.names, found.pulls, found.impacts),
-            )
+            told = (found.names, found.pulls, found.impacts)
+            made = Impacts(entry.label, _names(reference), *told)
+            if entry.full_observed and entry.full:
+                data = _data(reference, [])["data"]
+                made = replace(made, expected=entry.full.pulls, data=data)
+            yield name, made
 
 
-def _pieces(entry: _Entry, level: str) -> Array:
+def _pieces(clipped: Sequence[clipping.Below], level: str) -> Array:
     """Return the pieces of the profiled intervals below all cuts, see :class:`Scan`."""
     rows = [
         [place, number, *vars(piece).values()]
-        for place, below in enumerate(entry.clipped)
+        for place, below in enumerate(clipped)
         if below.curve is not None
         for number in range(below.curve.n_parameters)
         for piece in summary.pieces(below.curve, "profiled", number, level)
     ]
-    return np.array(rows, dtype=float).reshape(len(rows), -1)
+    return np.array(rows, dtype=float).reshape(len(rows), 2 + len(fields(intervals.Piece)))
 
 
 def _shown_pairs(
@@ -296,6 +337,7 @@ def _panel(
 
     def result(entry: _Entry, curve: Curve) -> Result:
         surface = curve.of_parameters(numbers)
+        observed, full = entry.beside(curve, lambda other: result(entry, other))
         return Result(
             label=entry.label,
             role=entry.role,
@@ -306,15 +348,11 @@ def _panel(
             p_values=p_values(surface.q, len(numbers)),
             best_fit=curve.best_fit()[numbers],
             reliable=curve.reliable,
-            observed=None if curve is entry.observed else _of(entry, result),
+            observed=observed,
+            full=full,
         )
 
     return Panel(grid, [result(entry, entry.curve) for entry in entries])
-
-
-def _of(entry: _Entry, result: Callable[[_Entry, Curve], Result]) -> Result | None:
-    """Return the result given observed events, if there are any."""
-    return result(entry, entry.observed) if entry.observed else None
 
 
 def _shown_limits(
@@ -368,6 +406,7 @@ def _data(reference: Arrays, numbers: Sequence[int]) -> dict[str, Any]:
 def _result(entry: _Entry, curve: Curve, color: str) -> Result:
     assert curve.surface is not None
     shown = curve.surface.projected(2)
+    observed, full = entry.beside(curve, lambda other: _result(entry, other, color))
     return Result(
         label=entry.label,
         role=entry.role,
@@ -379,9 +418,8 @@ def _result(entry: _Entry, curve: Curve, color: str) -> Result:
         best_fit=shown.best_fit(),
         reliable=curve.reliable,
         thresholds={_LABELS[k]: values for k, values in curve.projected_thresholds(2).items()},
-        observed=None
-        if curve is entry.observed
-        else _of(entry, lambda entry, seen: _result(entry, seen, color)),
+        observed=observed,
+        full=full,
     )
 
 
@@ -389,10 +427,13 @@ def _coverages(entries: Sequence[_Entry]) -> list[Coverage]:
     columns = [(edge, each) for edge in ("chi-squared", "Neyman") for each in CONFIDENCE_LEVELS]
     made = []
     for entry in entries:
-        if entry.curve.coverage is not None:
-            points, parts = np.split(entry.curve.coverage, [entry.curve.n_parameters], axis=1)
-            pairs = np.split(parts, len(columns), axis=1)
-            made.append(Coverage(entry.label, points, dict(zip(columns, pairs, strict=True))))
+        for what, curve in entry.curves.items():
+            if curve.coverage is None:
+                continue
+            points, parts = np.split(curve.coverage, [curve.n_parameters], axis=1)
+            pairs = zip(columns, np.split(parts, len(columns), axis=1), strict=True)
+            known = {column: pair for column, pair in pairs if np.isfinite(pair).all()}
+            made.append(Coverage(f"{entry.label}{what}", points, known))
     return made
 
 
@@ -450,13 +491,17 @@ def _summary(reference: Arrays, runs: Runs, entries: Sequence[_Entry]) -> dict[s
 
 def _limits(entry: _Entry, names: Sequence[str], reference: Arrays) -> dict[str, Any]:
     """Return limits of statistics alone, and with systematics and observed if there are any."""
-    expected, found = summary.table(entry.curve, names), entry.systematics
-    expected |= {"with_systematics": nuisances.table(found, names)} if found else {}
+
+    def with_systematics(found: Found | None) -> dict[str, Any]:
+        return {"with_systematics": nuisances.table(found, names)} if found else {}
+
+    expected = summary.table(entry.curve, names) | with_systematics(entry.full)
     facts = observing.facts_of(reference)
     if entry.observed is None or facts is None:
         return expected
     of = "pseudo-data" if facts["pseudo"] else "data"
-    return expected | {"observed": summary.observed(entry.observed, names, of)}
+    observed = summary.observed(entry.observed, names, of) | with_systematics(entry.full_observed)
+    return expected | {"observed": observed}
 
 
 def _observed(reference: Arrays) -> dict[str, Any]:
@@ -486,7 +531,10 @@ def _observed(reference: Arrays) -> dict[str, Any]:
 
 def _clipped(reference: Arrays, entries: Sequence[_Entry]) -> dict[str, Any]:
     """Return limits against a cut, if there are any."""
-    tables = {e.label: clipping.table(e.clipped, _names(reference)) for e in entries if e.clipped}
+    names = _names(reference)
+    tables = {
+        e.label: clipping.table(e.clipped, names, e.full_clipped) for e in entries if e.clipped
+    }
     if not tables:
         return {}
     return {"clipping": {"observable": clipping.observable(reference), **tables}}

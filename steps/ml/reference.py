@@ -16,9 +16,8 @@ from steps.inference.frames import NAMES, Frame
 from steps.inference.histograms import Histogram
 from steps.inference.likelihood import Densities
 from steps.inference.morphing.polynomial import FormError, Polynomial
-from steps.inference.nuisance import systematics
 from steps.inference.nuisance.binned import Responding
-from steps.inference.nuisance.systematics import Nuisance
+from steps.inference.nuisance.systematics import Limits, Nuisance
 from steps.inference.observing import PREFIX
 from steps.inference.responding import Learnt, Varied
 from steps.inference.simulation import Simulation
@@ -184,7 +183,7 @@ def _with_systematics(
     report = command.progress(len(curves), "likelihoods with systematics")
     for done, (name, likelihoods) in enumerate(curves.items(), start=1):
         model = models[name.partition("/")[0]]
-        arrays |= systematics.of_likelihood(model, frame, name, likelihoods)
+        arrays |= Limits.of(model, frame, name, likelihoods).arrays
         report(done)
     return arrays
 

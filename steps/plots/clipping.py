@@ -16,6 +16,8 @@ _SPREAD = 0.7
 # Widths of the bars of confidence levels in ascending order, in units of the methods' distance.
 _WIDTHS = (0.7, 0.25)
 _INCHES_PER_CUT = 1.6
+# Limits with systematic uncertainties beside those without.
+_LIGHT = 0.45
 _TITLES = {True: "with the number of events", False: "kinematics alone"}
 
 
@@ -32,6 +34,7 @@ class Scan:
         pieces: Pieces of profiled intervals, by the label of a confidence level in ascending order:
             rows of number of the cut, number of the parameter, low, high, their errors, whether
             they are edges of the region, ``(m, 8)``.
+        full: Whether these are limits with systematic uncertainties.
     """
 
     label: str
@@ -40,6 +43,7 @@ class Scan:
     cuts: Array
     reliable: Array
     pieces: Mapping[str, Array]
+    full: bool = False
 
 
 def clipping(observable: str, truth: Mapping[str, float], scans: Sequence[Scan]) -> Figure:
@@ -90,6 +94,7 @@ def _draw(ax: Axes, scan: Scan, number: int, offset: float, step: float) -> None
                 edgecolor=scan.color,
                 hatch=None if reliable else "////",
                 linewidth=1,
+                alpha=_LIGHT if scan.full else None,
                 zorder=3,
             )
             ax.errorbar([x, x], [low, high], errors, fmt="none", ecolor="grey", zorder=4)
@@ -105,6 +110,8 @@ def _legend(figure: Figure, scans: Sequence[Scan]) -> None:
         if scan.color not in colors.values():
             colors[scan.label] = scan.color
     handles = [Patch(color=color, label=label) for label, color in colors.items()]
+    if any(scan.full for scan in scans):
+        handles.append(Patch(color="grey", alpha=_LIGHT, label="with systematics"))
     if not all(scan.reliable.all() for scan in scans):
         handles.append(
             Patch(facecolor="none", edgecolor="grey", hatch="////", label="not reliable")

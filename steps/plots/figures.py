@@ -28,6 +28,8 @@ _ROOM = 0.15
 # Lines of expected limits beside observed ones, and their widths relative to those.
 _DASHES = (0, (5, 2))
 _THIN = 0.6
+# Lines of limits with systematic uncertainties, and of such that are not reliable.
+_DASH_DOTS, _FEW_DOTS = (0, (7, 1.5, 1, 1.5)), (0, (1, 4))
 # Luminosities are told in 1/pb.
 _PER_FB = 1e3
 # On the vertical axis q goes so many times as high as its highest level.
@@ -43,11 +45,17 @@ class Role(Enum):
 
 
 class Look(Enum):
-    """How limits are drawn: alone, or given observed events beside those of expected ones."""
+    """How limits are drawn: first of all, or beside others."""
 
     ALONE = "alone"
     OBSERVED = "observed"
-    EXPECTED = "expected"
+    EXPECTED = "expected beside observed ones"
+    SYSTEMATICS = "with systematics beside those of statistics"
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether they are lines beside others."""
+        return self in (Look.EXPECTED, Look.SYSTEMATICS)
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,7 @@ class Result:
         thresholds: q at the edge of Neyman's region at each point of the grid, by the label of a
             confidence level, where pseudo-experiments were made.
         observed: The same given observed events; None where there are none.
+        full: The same with systematic uncertainties; None where these are not known.
         look: How it is drawn.
     """
 
@@ -81,14 +90,16 @@ class Result:
     reliable: bool = True
     thresholds: Mapping[str, Array] = field(default_factory=dict)
     observed: "Result | None" = None
+    full: "Result | None" = None
     look: Look = Look.ALONE
 
     @property
     def shown(self) -> "list[Result]":
         """What is drawn of it, what matters most first."""
-        if self.observed is None:
-            return [self]
-        return [replace(self.observed, look=Look.OBSERVED), replace(self, look=Look.EXPECTED)]
+        found, full = [self], (self.observed or self).full
+        if self.observed:
+            found = [replace(self.observed, look=Look.OBSERVED), replace(self, look=Look.EXPECTED)]
+        return [*found, replace(full, look=Look.SYSTEMATICS)] if full else found
 
     @property
     def name(self) -> str:
@@ -98,6 +109,8 @@ class Result:
     @property
     def style(self) -> Any:
         """Style of its lines, as matplotlib has them."""
+        if self.look is Look.SYSTEMATICS:
+            return _DASH_DOTS if self.reliable else _FEW_DOTS
         if not self.reliable:
             return "dotted"
         if self.look is not Look.ALONE:
@@ -221,7 +234,8 @@ def all_methods(
     Args:
         grid: Grid of the limits.
         results: Limits to draw, those of networks with the error of q as a band; where events are
-            observed too, those with the number of events, if there are any.
+            observed or there are systematic uncertainties too, those with the number of events, if
+            there are any.
         background: Limits whose p-values are shaded (two parameters only).
         confidence: Label of the contours' confidence level.
     """
@@ -250,7 +264,7 @@ def all_methods_separate(grid: Grid, results: Sequence[Result]) -> Figure:
             _draw(ax, grid, one, list(grid.levels), with_band=True)
         _draw_neyman(ax, grid, first)
         _finish(ax, grid, _flat(results))
-        _explain(ax, grid, first)
+        _explain(ax, grid, result.shown)
         ax.set_title(first.name, fontsize=16)
     return figure
 
@@ -306,8 +320,8 @@ def _flat(results: Sequence[Result]) -> list[Result]:
 
 
 def _fewer(results: Sequence[Result]) -> Sequence[Result]:
-    """Return results of which each is drawn twice, without half of them if that can be."""
-    if not any(result.observed for result in results):
+    """Return results of which some are drawn twice, without half of them if that can be."""
+    if not any(len(result.shown) > 1 for result in results):
         return results
     return [result for result in results if result.with_rate] or results
 
@@ -348,20 +362,20 @@ def _shade(figure: Figure, ax: Axes, grid: Grid, result: Result, label: str) -> 
 def _draw(
     ax: Axes, grid: Grid, result: Result, confidence: Sequence[str], *, with_band: bool
 ) -> None:
-    expected = result.look is Look.EXPECTED
-    band = with_band and not expected and bool(np.isfinite(result.error).all())
+    beside = result.look.is_beside
+    band = with_band and not beside and bool(np.isfinite(result.error).all())
     if len(grid.axes) == 1:
         _draw_curve(ax, grid, result, band)
         return
     color, style, marker = result.color, result.style, result.marker
     # Wider regions have thinner lines.
     for label, usual in zip(confidence, (2.4, 1.3), strict=False):
-        width = usual * _THIN if expected else usual
+        width = usual * _THIN if beside else usual
         excess = result.q - grid.levels[label]
         if band:
             _draw_band(ax, grid, result, excess)
         _draw_contour(ax, grid, result, excess, linewidths=width, linestyles=[style])
-    if expected:
+    if beside:
         return
     ax.plot(*result.best_fit, marker, color=color, markersize=12, linestyle="none", zorder=5)
     ax.plot([], [], color=color, linestyle=style, marker=marker, label=result.name)
@@ -377,7 +391,7 @@ def _draw_curve(ax: Axes, grid: Grid, result: Result, band: bool) -> None:
         result.q,
         color=result.color,
         linestyle=result.style,
-        label=None if result.look is Look.EXPECTED else result.name,
+        label=None if result.look.is_beside else result.name,
         zorder=result.order,
     )
 
@@ -412,32 +426,37 @@ def _draw_neyman(ax: Axes, grid: Grid, result: Result) -> None:
             _draw_contour(ax, grid, result, result.q - threshold, linewidths=thin)
 
 
-def _explain(ax: Axes, grid: Grid, result: Result) -> None:
-    """Tell the lines of a panel apart: thresholds, and data."""
-    color, lines = result.color, []
-    if result.thresholds:
+def _explain(ax: Axes, grid: Grid, results: Sequence[Result]) -> None:
+    """Tell the lines of a panel apart: thresholds, data, and systematic uncertainties."""
+    first, lines = results[0], []
+    color = first.color
+    if first.thresholds:
         lines = [
-            Line2D([], [], color=color, linewidth=2.4, linestyle=result.style, label="chi-squared"),
+            Line2D([], [], color=color, linewidth=2.4, linestyle=first.style, label="chi-squared"),
             Line2D([], [], color=color, linewidth=0.9, label="Neyman"),
         ]
-    if result.look is Look.OBSERVED:
-        lines += _data_lines(grid, color)
+    lines += _lines(grid, results, color)
     if lines:
         ax.legend(handles=lines, fontsize=12, loc="upper right", frameon=True)
 
 
-def _data_lines(grid: Grid, color: str) -> list[Line2D]:
+def _lines(grid: Grid, results: Sequence[Result], color: str) -> list[Line2D]:
+    """Return lines that tell apart limits that are drawn beside each other."""
+    looks = {result.look for result in results}
+    styles: dict[str, Any] = {}
+    if Look.OBSERVED in looks:
+        styles = {grid.data: "solid", "expected at the truth": _DASHES}
+    if Look.SYSTEMATICS in looks:
+        styles["with systematics"] = _DASH_DOTS
     return [
-        Line2D([], [], color=color, linestyle="solid", label=grid.data),
-        Line2D([], [], color=color, linestyle=_DASHES, label="expected at the truth"),
+        Line2D([], [], color=color, linestyle=style, label=label) for label, style in styles.items()
     ]
 
 
 def _finish(ax: Axes, grid: Grid, results: Sequence[Result]) -> None:
     truth, window = grid.theta_true, grid.window(results)
-    if any(result.look is Look.OBSERVED for result in results):
-        for line in _data_lines(grid, "grey"):
-            ax.add_line(line)
+    for line in _lines(grid, results, "grey"):
+        ax.add_line(line)
     ax.set(xlabel=grid.names[0], xlim=window[0])
     if len(window) == 2:
         ax.plot(*truth[:2], "x", color="black", markersize=9, mew=2, label="truth", zorder=6)

@@ -97,7 +97,7 @@ def external(path: Path) -> set[str]:
             },
         ),
         ("fastjet", {"steps.physics.detector"}),
-        ("pythia8mc", {f"steps.physics.{name}" for name in ("hard", "partons", "shower")}),
+        ("pythia8mc", {f"steps.physics.{name}" for name in ("hard", "partons", "shower", "veto")}),
         ("vegas", {"steps.physics.generator"}),
         ("pylhe", {"steps.events.lhe", "scripts.validate"}),
         ("pyhepmc", {"steps.events.hepmc"}),

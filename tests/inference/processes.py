@@ -3,17 +3,29 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
 
 from steps.events import madminer_file
+from steps.inference.cross_fitted import Rates, Sample
+from steps.inference.morphing.ensemble import Events
 from steps.inference.morphing.polynomial import Polynomial
 from steps.inference.morphing.processes import Part
+from steps.inference.morphing.responses import Response
 from steps.inference.morphing.variations import Shifted, Variations
-from steps.inference.nuisance.likelihood import Data, Joint, Process, Rows
+from steps.inference.nuisance.likelihood import Data as Counts
+from steps.inference.nuisance.likelihood import Joint, Process, Rows
 from steps.inference.nuisance.likelihood import Mixture as Rowed
+from steps.inference.nuisance.systematics import Model, Nuisance
+from steps.inference.observing import Data
 from steps.inference.responding import Varied
 from steps.madminer.setup import new_setup
 
 REGION = np.array([[-1.0, 1.0]])
+NUISANCES = [
+    Nuisance("scale", "scale", ["signal"], 0.0),
+    Nuisance("norm", "norm", ["background"], float(np.log(1.2))),
+    Nuisance("energy", "energy", None, 0.0),
+]
 EXPONENTS = np.array([[0], [1], [2]])
 BENCHMARKS = np.array([[0.0], [1.0], [-1.0]])
 
@@ -131,6 +143,35 @@ class Mixture:
         order = rng.permutation(2 * n)
         return _Drawn(self, x[order], weights[order], process[order], ratios[order])
 
+    def drawn(self, x):
+        """Density of the x of drawn events before cuts, ``(n,)``."""
+        signal = sum(norm.pdf(x, scale=np.hypot(s, self.noise)) for s in (1.0, 1.6)) / 2
+        _, mean, width = self.background
+        return 0.5 * (signal + norm.pdf(x, mean, width))
+
+    def parts(self, x):
+        """Coefficients of the exact density of each process over that of drawn events, by name."""
+        signal = np.stack([self.signal(x, theta) for theta in BENCHMARKS[:, 0]], axis=-1)
+        signal = self.polynomial().coefficients(signal / self.drawn(x)[:, None], BENCHMARKS)
+        return {"signal": signal, "background": (self.noise_b(x) / self.drawn(x))[:, None]}
+
+    def responses(self, x):
+        """Exact A and B of events."""
+        logs = [[self.response(x, k, sign) for sign in (1, -1)] for k in range(3)]
+        up, down = np.moveaxis(np.array(logs), (0, 1), (-1, 0))
+        return Response((up - down) / 2, (up + down) / 2)
+
+    def rates(self):
+        """Exact cross sections of the events that pass, by name."""
+        x = np.linspace(self.cut, self.cut + 10, 20_001)
+        step = x[1] - x[0]
+        at = np.exp(np.moveaxis(self.responses(x).logs(), (2, 3), (1, 2)))
+        parts = {name: of * self.drawn(x)[:, None] * step for name, of in self.parts(x).items()}
+        return {
+            name: Rates(of.sum(axis=0), at[number] @ of)
+            for number, (name, of) in enumerate(parts.items())
+        }
+
     def polynomial(self):
         return Polynomial.of(EXPONENTS, REGION)
 
@@ -154,7 +195,7 @@ class Mixture:
             made.append(Process(rows, np.array(numbers), total, varied, kappa))
         counts = densities[0] @ polynomial.weights(np.zeros((1, 1)))[0] + densities[1][:, 0]
         mixture = Rowed(polynomial, made, np.ones(len(x)))
-        return Joint(mixture, REGION, Data(counts, np.zeros(3)), with_rate)
+        return Joint(mixture, REGION, Counts(counts, np.zeros(3)), with_rate)
 
 
 @dataclass(frozen=True)
@@ -225,3 +266,37 @@ class _Drawn:
         ]
         madminer_file.write_shifted(path, "energy", *sides)
         return path
+
+
+def exact_model(toy, n, n_bags=0):
+    """Return events of a toy as networks that know densities and responses have them, and x."""
+    events, polynomial = toy.draw(n).events(), toy.polynomial()
+    x = events["x"][:, 0]
+    counts = np.ones((1 + n_bags, len(x)), dtype=np.int16)
+    counts[1:] = np.random.default_rng(1).poisson(1.0, (n_bags, len(x)))
+    seen = exact_data(toy, x, n_bags)
+    known = Events(seen.densities, counts, polynomial, seen.parts)
+    weights = polynomial.coefficients(events["weights"], BENCHMARKS)
+    sample = Sample(known, weights, Part.of(events), seen.response)
+    return Model(sample, [toy.rates()] * (1 + n_bags), NUISANCES), events["x"]
+
+
+def exact_data(toy, x, n_bags=0):
+    """Return observed events ``(n,)`` likewise."""
+    parts = {k: np.repeat(v[None], 1 + n_bags, axis=0) for k, v in toy.parts(x).items()}
+    constant = EXPONENTS.sum(axis=1) == 0
+    total = parts["signal"] + constant * parts["background"]
+    return Data(x[:, None], total, parts, toy.responses(x))
+
+
+def observe(toy, luminosity, theta, nu, rng):
+    """Return the x of an experiment at theta and nu of scale, normalisation and energy."""
+    drawn = toy.draw(round(100 * luminosity), int(rng.integers(2**31)))
+    weights = (
+        toy.polynomial().weights(np.array([[theta]]))[0]
+        @ toy.polynomial().coefficients(drawn.weights, BENCHMARKS).T
+    )
+    scale, kappa = (np.log(drawn.ratios[:, k, 0]) for k in (0, 1))
+    weights = luminosity * weights * np.exp(nu[0] * scale + nu[1] * kappa)
+    x = np.repeat(drawn.x, rng.poisson(weights)) * (1 + toy.shift * nu[2])
+    return x[x > toy.cut]

@@ -17,10 +17,10 @@ from steps.inference.morphing.polynomial import Polynomial
 from steps.inference.morphing.processes import Part
 from steps.inference.morphing.responses import Response
 from steps.inference.morphing.variations import Nominal
-from steps.inference.nuisance import breakdown, scores, systematics
+from steps.inference.nuisance import breakdown, scores
 from steps.inference.nuisance.binned import Responding
 from steps.inference.nuisance.scores import Scores
-from steps.inference.nuisance.systematics import Nuisance
+from steps.inference.nuisance.systematics import Limits, Nuisance
 from steps.inference.responding import Varied
 from steps.inference.simulation import Simulation
 from steps.inference.targets import Target
@@ -78,12 +78,8 @@ def test_at_nu_zero_it_is_the_likelihood_without(responding, histogram, with_rat
 @pytest.mark.parametrize("with_rate", [True, False])
 def test_histogram_limits_are_those_of_the_closed_form(responding, histogram, with_rate):
     """Errors are those of 8000 events of each process; bins lose little."""
-    found = systematics.of_likelihood(
-        responding.of_histogram(histogram),
-        FRAME,
-        NAMES[with_rate],
-        statistical(histogram, with_rate=with_rate),
-    )
+    plain = statistical(histogram, with_rate=with_rate)
+    found = Limits.of(responding.of_histogram(histogram), FRAME, NAMES[with_rate], plain).arrays
     joint = TOY.joint(LUMINOSITY, with_rate=with_rate)
     right = breakdown.fit(joint, SM)
     split = breakdown.split(joint, right, GROUPS)
@@ -102,7 +98,7 @@ def test_histogram_limits_are_those_of_the_closed_form(responding, histogram, wi
 def test_the_rate_is_one_bin_of_the_simulated_cross_sections(responding):
     """Profiled by hand: N ln S - S - |nu|^2 / 2 with S = sum_p S_p(theta) exp(a nu + b nu^2)."""
     plain = rate_alone(responding)
-    found = systematics.of_likelihood(responding.of_rate(), FRAME, "rate", plain)
+    found = Limits.of(responding.of_rate(), FRAME, "rate", plain).arrays
     polynomial, rates = responding.simulation.polynomial, responding.rates[0]
 
     def expected(theta, nu):
@@ -138,7 +134,7 @@ def test_a_normalisation_adds_in_quadrature(responding):
     norm = replace(NUISANCES[1], log_kappa=log_kappa)
     model = replace(responding.of_rate(), nuisances=[idle[0], norm, idle[2]])
     frame = Frame(replace(TARGET, luminosity=luminosity), [5])
-    found = systematics.of_likelihood(model, frame, "rate", rate_alone(responding, luminosity))
+    found = Limits.of(model, frame, "rate", rate_alone(responding, luminosity)).arrays
     _, _, parts = breakdown.from_arrays(found, "rate")
     polynomial, total = responding.simulation.polynomial, responding.simulation.rates(luminosity)[0]
     slope = polynomial.weight_gradients(SM)[0] @ total

@@ -101,11 +101,54 @@ def test_experiments_are_what_is_expected():
 
 def test_some_rows_may_stand_for_all():
     joint = random_joint(42, n_rows=400)
-    fewer = toys.thinned(joint, 100, rng())
     at = np.array([0.1, 0.2, *np.zeros(5)])
-    assert len(fewer.expected(at)) == 100
-    assert fewer.expected(at).sum() == pytest.approx(joint.expected(at).sum(), rel=1e-12)
+    size = joint.expected(at)
+    fewer, rows = toys.thinned(joint, size, 100, rng())
+    assert len(rows) == len(fewer.expected(at)) == pytest.approx(100, abs=1)
+    assert fewer.expected(at).sum() == pytest.approx(size.sum(), rel=1e-12)
     at[2:] = np.eye(5)[3]
     totals = [of.expected(at).sum() for of in (fewer, joint)]
     assert totals[0] == pytest.approx(totals[1], rel=0.03)
-    assert toys.thinned(joint, 1000, rng()).expected(at).sum() == pytest.approx(totals[1])
+    whole, rows = toys.thinned(joint, size, 1000, rng())
+    np.testing.assert_array_equal(rows, np.arange(400))
+    assert whole.expected(at).sum() == pytest.approx(totals[1])
+
+
+def test_large_rows_are_among_few():
+    """Rows of which ten have half of all events: their chance is one, and sums stay."""
+    joint, n = random_joint(43, n_rows=500), 60
+    size = np.where(np.arange(500) < 10, 49.0, 1.0)
+    found = [toys.thinned(joint, size, n, rng(seed)) for seed in range(200)]
+    assert all(set(range(10)) <= set(rows.tolist()) for _, rows in found)
+    sums = [joint.mixture.multiplicity[:10].sum()] * 200
+    np.testing.assert_allclose([of.mixture.multiplicity[:10].sum() for of, _ in found], sums)
+    totals = np.array([of.mixture.multiplicity.sum() for of, _ in found])
+    error = totals.std() / np.sqrt(200)
+    assert totals.mean() == pytest.approx(joint.mixture.multiplicity.sum(), abs=4 * error)
+
+
+def test_weights_of_rows_take_the_place_of_densities():
+    """What is expected is the weight times the response, scaled to the process's number."""
+    joint = random_joint(44, n_rows=50)
+    source = rng()
+    process = source.integers(0, 3, 50)
+    c = len(joint.mixture.polynomial.exponents)
+    weights = source.uniform(0.5, 1.5, (50, 1)) * np.where(
+        joint.mixture.polynomial.exponents.sum(axis=1) == 0, 1.0, 0.0
+    )
+    assert weights.shape == (50, c)
+    made = toys.of_weights(joint, weights, process, np.zeros(2))
+    nominal = made.expected(np.zeros(7))
+    for number, of in enumerate(joint.mixture.processes):
+        own = process == number
+        rate = (
+            of.rate[0]
+            if of.is_constant
+            else of.rate @ joint.mixture.polynomial.weights(np.zeros((1, 2)))[0]
+        )
+        shares = weights[own].sum(axis=1) * joint.mixture.multiplicity[own]
+        np.testing.assert_allclose(nominal[own], rate * shares / shares.sum())
+    # A normalisation of all processes' own kappa.
+    at = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+    kappa = np.array([of.log_kappa[-1] for of in joint.mixture.processes])
+    np.testing.assert_allclose(made.expected(at), nominal * np.exp(kappa)[process])

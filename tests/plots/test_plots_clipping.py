@@ -75,3 +75,13 @@ def test_edges_have_arrows():
     up = [line for line in made.axes[0].lines if line.get_marker() == "^"]
     assert [line.get_ydata()[0] for line in up] == pytest.approx([0.3, 0.6])
     assert made.axes[0].get_ylim()[1] > 0.6
+
+
+def test_limits_with_systematics_are_lighter():
+    both = [scan("X", "red"), replace(scan("X", "red"), full=True)]
+    made = clipping("m_jj", TRUTH, both)
+    alphas = [bar.get_alpha() for bar in bars(made.axes[0])]
+    assert alphas[:6] == [None] * 6
+    assert max(alphas[6:]) < 1
+    (legend,) = made.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["X", "with systematics"]

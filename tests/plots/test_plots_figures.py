@@ -133,6 +133,33 @@ def test_contours_of_all_methods_lie_where_the_levels_are(tmp_path):
     assert len({str(each) for each in dashes}) == 4
 
 
+@pytest.mark.parametrize("observed", [False, True])
+def test_limits_with_systematics_are_thin_lines_beside_the_others(tmp_path, observed):
+    grid, results = several(2)
+    grid = replace(grid, data="data" if observed else "")
+    alice = results[2]
+    wide = replace(alice, q=alice.q / 2)
+    if observed:
+        wide = replace(alice, look=figures.Look.ALONE)
+        seen = replace(alice, full=replace(alice, q=alice.q / 2))
+        alice = replace(wide, observed=seen)
+    else:
+        alice = replace(alice, full=wide)
+    figure = drawn(figures.all_methods(grid, [alice], alice, "68 % CL"), tmp_path)
+    lines = sets(figure.axes[0], filled=False)
+    assert len(lines) == 3 if observed else 2
+    assert_is_contour(lines[0], alice, LEVELS["68 % CL"])
+    assert_is_contour(lines[-1], alice, 2 * LEVELS["68 % CL"])
+    assert lines[-1].get_linewidth()[0] < lines[0].get_linewidth()[0]
+    (legend,) = figure.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels.count("with systematics") == 1
+    assert labels.count("ALICE") == 1
+    panel = drawn(figures.all_methods_separate(grid, [alice]), tmp_path).axes[0]
+    labels = [text.get_text() for text in panel.get_legend().get_texts()]
+    assert labels[-1] == "with systematics"
+
+
 def test_bands_around_networks_are_where_q_is_within_its_error(tmp_path):
     grid, results = several(2)
     results[3] = replace(results[3], error=np.full_like(results[3].q, np.nan))

@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 
 from steps.inference import intervals, observing
 from steps.inference.evidence import KINDS
+from steps.inference.nuisance import breakdown
 from steps.inference.statistics import grid
 from steps.ml import plotting
 from steps.settings import stages
@@ -457,3 +458,64 @@ def test_results_must_be_of_the_same_observed_events(plot):
     other = seen(evaluation(2), 2, PSEUDO)
     with pytest.raises(InputError, match=r"observed events are data.csv, those of .* data.csv"):
         plot(seen(reference(2), 2, None, PARTS_SEEN), other)
+
+
+# ------------------------------------------------------------------------------ systematics
+
+
+def full(n, *names):
+    """Return limits with systematic uncertainties, twice as wide as those of statistics."""
+    made = {"nuisance/names": np.array(["scale", "energy"], "S")}
+    best = np.append(np.zeros(n), [0.1, -0.3])
+    fit = breakdown.Fit(best, 0.0, np.eye(n + 2), 2)
+    errors = np.full((n, 2), 2.0)
+    parts = breakdown.Split(errors, errors / 2, {"scale": errors / 4, "energy": errors / 3})
+    for name in names:
+        made |= curve(n, f"systematics/{name}", 2.0)
+        made |= breakdown.to_arrays(fit, np.full((2, n, 4), 0.2), parts, name)
+        made[f"findings/systematics/{name}"] = np.array([b"pulled; simulate more"])
+    return made
+
+
+def test_limits_with_systematics_are_told_and_drawn(plot):
+    row = np.array([[0.0, 0.0, 0.66, 0.02, 0.94, 0.01, *[np.nan] * 4]])
+    mine = evaluation(2) | full(2, "with_rate", "kinematics")
+    mine |= {"coverage/systematics/with_rate": row}
+    plots = {**SETTINGS.plotting, **LIMITS}
+    table, names = plot(reference(2), mine, settings=of(2, plotting=plots))
+    assert {"impacts_ALICES", "impacts_ALICES_kinematics", "coverage", "all_methods"} <= names
+    limits = table["limits"]["ALICES"]["with_systematics"]
+    assert (limits["reliable"], limits["why"]) == (False, ["pulled; simulate more"])
+    assert table["limits"]["ALICES"]["reliable"] is True
+    assert limits["pulls"]["energy"] == {"value": -0.3, "error": 1.0}
+    (covered,) = limits["coverage"]
+    assert set(covered) == {"at", "chi-squared"}
+    assert covered["chi-squared"]["68 % CL"] == {"value": 0.66, "error": 0.02}
+
+
+def test_observed_limits_with_systematics_are_told_beside_the_expected_ones(plot):
+    names = ("with_rate", "kinematics")
+    mine = seen(evaluation(2), 2) | full(2, *names, *(f"observed/{name}" for name in names))
+    for name in names:
+        mine[f"truth/systematics/observed/{name}"] = np.array([0.9, 0.64, 0.7, 50.0])
+        mine[f"goodness/systematics/observed/{name}/all"] = np.array([0.4, 1.0, 0.5])
+    table, figures = plot(seen(reference(2), 2, None, PARTS_SEEN), mine)
+    observed = table["limits"]["ALICES"]["observed"]
+    assert observed["true_point"]["q"] == 1.2
+    found = observed["with_systematics"]
+    assert found["true_point"]["q"] == 0.9
+    assert found["goodness_of_fit"]["p"] == 0.5
+    assert set(found) >= {"intervals", "errors_by_source", "pulls", "impacts", "reliable"}
+    assert "true_point" not in table["limits"]["ALICES"]["with_systematics"]
+    assert "impacts_ALICES" in figures
+
+
+def test_limits_with_systematics_below_cuts_are_told(plot):
+    mine = evaluation(2) | full(2, "with_rate", "kinematics")
+    mine |= clipped(2, "with_rate", "kinematics")
+    more = clipped(2, "systematics/with_rate", "systematics/kinematics")
+    table, _ = plot(reference(2) | clipped(2, *PARTS_CLIPPED), mine | more)
+    first, second, _ = table["clipping"]["ALICES"]
+    assert "intervals" not in first["with_systematics"]
+    assert second["with_systematics"]["intervals"] == second["intervals"]
+    assert "with_systematics" not in table["clipping"]["rate"][1]

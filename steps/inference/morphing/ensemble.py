@@ -169,26 +169,28 @@ class Ensemble:
         by_name = dict(zip(self.dependent, parts, strict=True))
         return Events(processes.total(parts), self.multiplicity, self.polynomial, by_name)
 
-    def densities(self, x: Array) -> Array:
+    def parts(self, x: Array) -> dict[str, Array]:
         """Return what the networks say of other events, the mean over the folds.
 
         Args:
             x: Observations ``(m, n_observables)`` that no network has seen.
 
         Returns:
-            Coefficients of m^T M(x) m, nominal and of each bag, ``(1 + n_bags, m, c)``; their norms
+            Coefficients of each process's density by its name, nominal and of each bag,
+            ``(1 + n_bags, m, c_p)``, as :attr:`Events.parts`. Their sum is the density, whose norms
             are those of the mixture, :meth:`Events.norms`.
         """
-        shape = (len(self.multiplicity), len(x), len(self.polynomial.exponents))
-        total = np.zeros(shape)
+        shape = (len(self.multiplicity), len(x))
+        total = [np.zeros((*shape, len(own.exponents))) for own in self.processes.polynomials]
         features = torch.as_tensor(self.features(x))
+        some = np.array_split(np.arange(len(x)), 1 + total[0][..., 0].size // _MOST_EVENTS)
         for fold in range(self.n_folds):
             stack = self._of_fold(fold)
-            parts = np.array_split(np.arange(len(x)), 1 + total[..., 0].size // _MOST_EVENTS)
-            for part in parts:
-                total[:, part] += self.processes.total(self._evaluated(stack, features[part]))
-        mean: Array = total / self.n_folds
-        return mean
+            for rows in some:
+                found = self._evaluated(stack, features[rows])
+                for part, densities in zip(total, found, strict=True):
+                    part[:, rows] += densities
+        return {name: part / self.n_folds for name, part in zip(self.dependent, total, strict=True)}
 
     def _of_fold(self, left_out: int) -> Stack:
         """Return the networks, nominal and bags, that have not seen a fold."""

@@ -76,6 +76,16 @@ class Variations:
         shifted = {k: (some(up), some(down)) for k, (up, down) in self.shifted.items()}
         return type(self)(self.names, self.ratios[index], events, shifted)
 
+    def below(self, observable: int, cut: float) -> Self:
+        """Return the same, of shifted events only those below a cut on their own observations."""
+
+        def some(of: Shifted) -> Shifted:
+            rows = of.x[:, observable] < cut
+            return Shifted(of.x[rows], of.weights[rows], of.process[rows], of.events[rows])
+
+        shifted = {k: (some(up), some(down)) for k, (up, down) in self.shifted.items()}
+        return replace(self, shifted=shifted)
+
     def weighted(self, weight: Callable[[Array], Array]) -> Self:
         """Return the same with weights ``(m,)`` that a function makes of those at benchmarks."""
 

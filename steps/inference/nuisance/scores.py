@@ -13,8 +13,8 @@ from steps.arrays import Array
 from steps.inference.analysis import Analysis
 from steps.inference.frames import NAMES, Frame
 from steps.inference.hardened import hardened
-from steps.inference.nuisance import systematics
 from steps.inference.nuisance.binned import Responding
+from steps.inference.nuisance.systematics import Limits
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def limits(
         frame: Where limits are set.
 
     Returns:
-        See :func:`steps.inference.nuisance.systematics.of_likelihood`.
+        Of each likelihood the arrays of :class:`steps.inference.nuisance.systematics.Limits`.
     """
     rates = analysis.simulation.rates(frame.target.luminosity)
     arrays: dict[str, Array] = {}
@@ -57,7 +57,7 @@ def limits(
             for each, rate in zip(expected, rates, strict=True)
         ]
         model = responding.of_scores(analysis, bins)
-        arrays |= systematics.of_likelihood(model, frame, NAMES[with_rate], statistical)
+        arrays |= Limits.of(model, frame, NAMES[with_rate], statistical).arrays
     return arrays
 
 

@@ -69,12 +69,9 @@ def table(found: Found, parameters: Sequence[str]) -> dict[str, Any]:
         found: What they do.
         parameters: Names of the parameters.
     """
-    limits = summary.table(found.curve, parameters)
-    # Whether to rely on them is judged of statistics alone.
-    for key in ("reliable", "why"):
-        limits.pop(key, None)
     ranks = breakdown.ranking(found.impacts)
-    return limits | {
+    return {
+        **summary.table(found.curve, parameters),
         "errors_by_source": {
             parameter: {source: _ends(values[number]) for source, values in found.errors.items()}
             for number, parameter in enumerate(parameters)

@@ -12,12 +12,15 @@ from scipy.stats import qmc
 
 from steps.arrays import Array
 from steps.inference.nuisance.climbing import Maxima, climb_highest
+from steps.inference.nuisance.jets import TINY
 from steps.inference.nuisance.likelihood import Data, Joint, Mixture
 
 # Experiments times rows that are held at once.
 _MOST_NUMBERS = 1_000_000
 # Points of the region, for each parameter, of which the best is one of the starts.
 _SCANNED = 8
+# Chance of a row of no size to be among a few, in units of that of one of mean size.
+_SMALLEST = 0.25
 
 
 @dataclass(frozen=True)
@@ -35,22 +38,67 @@ class Truth:
     expected: Array
 
 
-def thinned(joint: Joint, most: int, rng: np.random.Generator) -> Joint:
-    """Return it with a random choice of the mixture's rows; data are to be drawn anew.
+def thinned(joint: Joint, size: Array, most: int, rng: np.random.Generator) -> tuple[Joint, Array]:
+    """Return it with some of the mixture's rows, and their numbers; data are to be drawn anew.
 
-    Means over the mixture are those of the rows chosen, so numbers of events stay what they are.
+    Rows are chosen the likelier the larger they are, and count the more in means the less likely
+    they are, so that few stand for all where weights differ.
 
     Args:
         joint: The joint log likelihood.
+        size: Size of each row, the number of events expected in it for instance, ``(n,)``.
         most: Greatest number of rows.
         rng: Source of randomness.
     """
-    mixture, n = joint.mixture, len(joint.mixture.multiplicity)
-    rows = np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
+    mixture, chance = joint.mixture, _chances(size, most)
+    # Evenly along the sum of the chances: as many rows as that, to one.
+    steps = np.floor(np.append(0.0, np.cumsum(chance)) + rng.uniform())
+    rows = np.flatnonzero(np.diff(steps) > 0)
     processes = [replace(of, rows=of.rows.taken(rows)) for of in mixture.processes]
-    fewer = Mixture(mixture.polynomial, processes, mixture.multiplicity[rows])
+    fewer = Mixture(mixture.polynomial, processes, mixture.multiplicity[rows] / chance[rows])
     data = Data(np.zeros(len(rows)), np.zeros(joint.n_nuisance))
-    return replace(joint, mixture=fewer, data=data)
+    return replace(joint, mixture=fewer, data=data), rows
+
+
+def _chances(size: Array, most: int) -> Array:
+    """Return chances that rows are chosen, of the sum ``most``, one for all if these are fewer."""
+    n = len(size)
+    if n <= most:
+        return np.ones(n)
+    # Small rows may be large elsewhere.
+    wanted = np.maximum(size, 0.0) / np.mean(size) + _SMALLEST
+    chance: Array = wanted * (most / wanted.sum())
+    # Those of the largest are one; the others share what is left.
+    while (chance > 1).any():
+        sure = chance >= 1
+        rest = most - np.count_nonzero(sure)
+        chance = np.where(sure, 1.0, wanted * (rest / wanted[~sure].sum()))
+    return chance
+
+
+def of_weights(joint: Joint, coefficients: Array, process: Array, theta: Array) -> Joint:
+    """Return it with the rows' own weights in place of their densities.
+
+    What it expects of rows are these weights, which do not depend on the networks of densities,
+    times the responses; what it expects of each process is right at a point of theta.
+
+    Args:
+        joint: The joint log likelihood, whose data are of no effect.
+        coefficients: Coefficients of the rows' weights, in any unit, ``(n, c)``.
+        process: Number of the process that each is of, ``(n,)``.
+        theta: The point, ``(p,)``.
+    """
+    mixture = joint.mixture
+    monomials = mixture.polynomial.weights(theta[None])[0]
+    processes = []
+    for number, of in enumerate(mixture.processes):
+        own, at = coefficients, monomials
+        if of.is_constant:
+            own, at = (coefficients @ monomials)[:, None], np.ones(1)
+        own = np.where((process == number)[:, None], own, 0.0)
+        share = (of.rate @ at) / max(mixture.shares @ own @ at, TINY)
+        processes.append(replace(of, rows=replace(of.rows, densities=share * own)))
+    return replace(joint, mixture=replace(mixture, processes=processes))
 
 
 def draw(truth: Truth, n_nuisance: int, n_toys: int, rng: np.random.Generator) -> Data:
@@ -95,8 +143,6 @@ def experiments(
 def q(joint: Joint, parameters: Array, tested: Array | None = None) -> Array:
     """Return q of experiments at a theta, ``(T,)``.
 
-    The best fit is the best of what is reached from theta and from the best point of a coarse scan.
-
     Args:
         joint: The joint log likelihood of T experiments.
         parameters: theta, and the nu to begin with, ``(d,)``.
@@ -104,13 +150,29 @@ def q(joint: Joint, parameters: Array, tested: Array | None = None) -> Array:
     """
     fixed = np.ones(joint.p, dtype=bool) if tested is None else tested
     starts = np.tile(parameters, (len(joint.data.counts), 1))
-    everything = np.ones(len(parameters), dtype=bool)
-    there = climb_highest(joint, starts, np.append(~fixed, everything[joint.p :]))
-    near = climb_highest(joint, there.parameters, everything)
-    far = climb_highest(joint, _scanned(joint, there), everything)
-    best = np.maximum(near.values, far.values)
-    values: Array = 2 * np.maximum(best - there.values, 0.0)
+    free = np.append(~fixed, np.ones(joint.n_nuisance, dtype=bool))
+    there = climb_highest(joint, starts, free)
+    values: Array = 2 * np.maximum(best(joint, there).values - there.values, 0.0)
     return values
+
+
+def best(joint: Joint, starts: Maxima) -> Maxima:
+    """Return the best fits of experiments.
+
+    They are the best of what is reached from a start and from the best point of a coarse scan.
+
+    Args:
+        joint: The joint log likelihood of T experiments.
+        starts: Where to begin, T points.
+    """
+    everything = np.ones(starts.parameters.shape[1], dtype=bool)
+    near = climb_highest(joint, starts.parameters, everything)
+    far = climb_highest(joint, _scanned(joint, starts), everything)
+    is_far = far.values > near.values
+    return Maxima(
+        np.where(is_far[:, None], far.parameters, near.parameters),
+        np.maximum(far.values, near.values),
+    )
 
 
 def _scanned(joint: Joint, found: Maxima) -> Array:
