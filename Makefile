@@ -49,7 +49,7 @@ ML = --input-file-ml "$(INPUT_FILE_ML)" $(if $(OBSERVED),--observed-file "$(OBSE
 
 .PHONY: help run run-ph run-ml pseudo-data status verify gc worker \
 	reana-check reana-run reana-status reana-download sweep mlflow-server \
-	yadage-run yadage-clean test test-slow test-all test-images test-faults check docs graph lock bench validate validate-networks validate-limits clean \
+	yadage-run yadage-clean test test-slow test-all test-images test-faults test-fuzz check docs graph lock bench validate validate-networks validate-limits clean \
 	build build-madminer build-ph build-ph-madgraph build-delphes build-ml build-workflow push wheelhouse
 
 help:
@@ -68,6 +68,7 @@ help:
 	@echo "make test                               the tests that every change needs, eight minutes"
 	@echo "make test-all                           the long ones too (test-slow), and the images (test-images)"
 	@echo "make test-faults [FAULTS=50]            runs with a process killed, and one more to put it right"
+	@echo "make test-fuzz [FUZZ=10000] [RUNS=100] [SEED=1]  broken input files checked, and some really run"
 	@echo "make validate MADGRAPH_DIR=...          the built-in generator against MadGraph"
 	@echo "make validate-networks                  networks against the exact ratio at parton level"
 	@echo "make validate-limits [LIMITS=...]       what limits promise; two hours on one core"
@@ -164,6 +165,11 @@ test-all: test test-slow test-images
 # Half an hour on two cores.
 test-faults: $(VENV)/run.stamp
 	@$(VENV)/bin/python -m scripts.faults --n $(or $(FAULTS),50)
+
+# The checks a quarter of an hour on one core, the runs half an hour.
+test-fuzz: $(VENV)/test.stamp
+	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.fuzz --n $(or $(FUZZ),10000) \
+		--runs $(or $(RUNS),100) --seed "$(SEED)"
 
 test-images: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp
 	@tests/images/host.sh start; status=$$?; \

@@ -1,7 +1,9 @@
 """What can go wrong with a run; ``str()`` of each is one line for the user."""
 
+from steps.stage.errors import InputError
 
-class UsageError(Exception):
+
+class UsageError(InputError):
     """The run was asked for in a way that cannot work; nothing has been touched."""
 
 

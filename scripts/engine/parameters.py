@@ -4,6 +4,7 @@ A profile is a Yadage initialisation file, a flat YAML mapping of workflow param
 names are relative to the inputs folder. Values of the command line come on top.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from scripts.engine.errors import UsageError
+from steps.stage.errors import InputError
+from steps.stage.texts import TextError, parse_yaml, read_yaml
 
 OPTIONAL = ("observed_file",)
 """Parameters whose values are files, or empty for none."""
@@ -68,11 +71,14 @@ def read_profile(profile: str, inputs: Path) -> dict[str, Setting]:
         known = ", ".join(sorted(entry.stem for entry in folder.glob("*.yml"))) or "none"
         raise UsageError(f"--profile: no file '{path}' (profiles in {folder}: {known})")
     try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict) or any(isinstance(v, dict | list) for v in values.values()):
-        raise UsageError(f"{path}: must be a flat mapping of workflow parameters to values")
+        values = read_yaml(path)
+    except InputError as error:
+        raise UsageError(str(error)) from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: holds no 'parameter: value' lines; see inputs/profiles")
+    for name, value in values.items():
+        if isinstance(value, dict | list):
+            raise UsageError(f"{path}: {name}: has parts; give one value")
     return {
         str(name): Setting("" if value is None else value, f"{path}: {name}", (inputs,))
         for name, value in values.items()
@@ -114,8 +120,8 @@ def split(text: str) -> tuple[str, str]:
 
 def _value(text: str) -> Any:
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = parse_yaml(text)
+    except TextError:
         return text
     return value if isinstance(value, str | int | float) else text
 
@@ -167,7 +173,9 @@ def _file(setting: Setting) -> str:
     text, tree = split(str(setting.value))
     for folder in setting.folders:
         path = (folder / text).resolve()
-        if path.is_file():
+        if os.path.isfile(path):  # unlike Path.is_file false where a name is too long
             return f"{path}{tree}"
     places = ", ".join(str(folder) for folder in setting.folders)
-    raise UsageError(f"{setting.origin}: no file '{setting.value}' (looked in {places})")
+    raise UsageError(
+        f"{setting.origin}: no file '{setting.value}' (looked in {places}); check the path"
+    )

@@ -16,7 +16,7 @@ from steps.events.expressions import ExpressionError
 from steps.events.madminer_file import Setup
 from steps.events.origin import SIGNAL
 from steps.physics import amplitude, generator, reweighting
-from steps.physics.partons import PartonDensities
+from steps.physics.partons import PartonDensities, find_set
 from steps.physics.phase_space import Cuts
 from steps.stage import command, seeds
 from steps.stage.errors import SettingError
@@ -41,7 +41,10 @@ class Backend:
             wilson_coefficients(dict.fromkeys(codes, 0.0))
         except ValueError as error:
             raise SettingError(f"parameters: {error}; choose from these") from None
-        self._process()
+        try:
+            find_set(self._settings["pdf"])
+        except ValueError as error:
+            raise SettingError(f"generator: pdf: {error}; choose one it ships") from None
         if self._settings["cuts"]["pt_min"] >= 0.25 * self._settings["energy"]:
             raise SettingError("generator: cuts: pt_min leaves no phase space; choose a lower one")
 
@@ -82,12 +85,8 @@ class Backend:
 
     def _process(self) -> generator.Process:
         settings = self._settings
-        try:
-            densities = PartonDensities(settings["pdf"], settings["scale"])
-        except ValueError as error:
-            raise SettingError(f"generator: pdf: {error}; choose one it ships") from None
         return generator.Process(
-            densities=densities,
+            densities=PartonDensities(settings["pdf"], settings["scale"]),
             energy=settings["energy"],
             branching_ratio=settings["branching_ratio"],
             cuts=Cuts(**settings["cuts"]),

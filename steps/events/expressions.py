@@ -17,6 +17,7 @@ j[1].pt > 30.`` is false, not undefined, in an event with one jet.
 """
 
 import ast
+import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial, reduce
@@ -127,7 +128,10 @@ def parse(text: str, names: Collection[str] = ()) -> Expression:
         raise ExpressionError(f"{_quote(text)} is longer than {_MAX_LENGTH} characters")
     text = text.strip()
     try:
-        tree = ast.parse(text, mode="eval")
+        # Python warns of what it takes for slips, such as 1[0]; they are refused below.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text, mode="eval")
     except (SyntaxError, ValueError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise ExpressionError(f"{_quote(text)} is not an expression: {reason}") from None

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ def _places(name: str) -> Iterator[Path]:
             yield Path(place, name)
 
 
+@cache
 def _shipped(name: str) -> str:
     file = f"{name}_0000.dat"
     if _grid(f"LHAGrid1:{file}") is None:

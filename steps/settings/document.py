@@ -1,37 +1,16 @@
 """Reading a user's YAML file: one line for what is wrong with it, defaults for what it omits."""
 
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
 
 from steps.settings.schema import schema
 from steps.stage.errors import InputError
-
-
-def read(path: Path) -> Any:
-    """Read a YAML file that holds nothing but finite numbers, texts, lists and mappings.
-
-    Raises:
-        InputError: The file is absent or not YAML, or has a key that is not text.
-    """
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not text; give a YAML file") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise InputError(f"{path}: {line}{problem}; mend the YAML") from None
-    _reject_unusable(path, content)
-    return content
+from steps.stage.texts import read_yaml
 
 
 def load(path: Path, kind: str) -> dict[str, Any]:
@@ -44,7 +23,7 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     Raises:
         InputError: The file cannot be read or does not fit.
     """
-    content = read(path)
+    content = read_yaml(path)
     error = _mismatch(content, schema(kind))
     if error is not None:
         raise InputError(f"{path}: {_describe(error)}")
@@ -70,34 +49,52 @@ def reject_duplicates(path: Path, section: str, key: str, names: Sequence[str]) 
             raise InputError(f"{path}: {section}: {key} '{name}' appears twice; rename one")
 
 
-def _reject_unusable(path: Path, content: Any, where: str = "") -> None:
-    if isinstance(content, float) and not math.isfinite(content):
-        raise InputError(f"{path}: {where}{content}; give a finite number")
-    items: Iterable[tuple[Any, Any]] = content.items() if isinstance(content, dict) else ()
-    if isinstance(content, list):
-        items = enumerate(content, start=1)
-    for key, value in items:
-        if isinstance(content, dict) and not isinstance(key, str):
-            raise InputError(f"{path}: {where}key {key!r} is not text to YAML; put it in quotes")
-        _reject_unusable(path, value, f"{where}{key}: ")
+_KINDS = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "a text",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "True or False",
+    "null": "nothing",
+}
+_MOST_SHOWN = 60
 
 
 def _describe(error: jsonschema.ValidationError) -> str:
     """Return what is wrong, where and what to do, in one line."""
-    where = ": ".join(str(p + 1) if isinstance(p, int) else str(p) for p in error.absolute_path)
-    remedy = error.schema.get("description") if isinstance(error.schema, dict) else None
-    message = error.message if len(error.message) < 160 else f"{error.message[:157]}..."
+    where = "".join(f"{p + 1 if isinstance(p, int) else p}: " for p in error.absolute_path)
+    of = error.schema if isinstance(error.schema, dict) else {}
+    remedy = of.get("description")
+    value = error.instance
+    shown = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    shown = shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}..."
     violated = str(error.validator)
+    message = f"{shown} does not fit"
+    if isinstance(value, int | float):
+        message = error.message
     if violated == "required":
         missing = error.message.split("'")[1]
         message = f"key '{missing}' is missing"
-        remedy = error.schema.get("properties", {}).get(missing, {}).get("description", "add it")
+        remedy = of.get("properties", {}).get(missing, {}).get("description", "add it")
     elif violated == "enum":
-        message = f"{error.instance!r} is not known"
+        message = f"{shown} is not known"
+    elif violated == "type":
+        types = [of["type"]] if isinstance(of["type"], str) else of["type"]
+        message = f"{shown} is not {' or '.join(_KINDS[kind] for kind in types)}"
     elif violated == "additionalProperties":
-        remedy = f"known keys: {', '.join(sorted(error.schema['properties']))}"
-    text = f"{where}: {message}" if where else message
-    return " ".join((f"{text}; {remedy}" if remedy else text).split())
+        unknown = next(key for key in error.instance if not _is_known(key, of))
+        message = f"key '{unknown}' is not known"
+        named = sorted(of.get("properties", ()))
+        remedy = f"known keys: {', '.join(named)}" if named else remedy
+    if not where and violated == "type":
+        message = f"holds {shown} instead of sections"
+    return f"{where}{message}; {remedy or 'see docs/inputs.md'}"
+
+
+def _is_known(key: str, of: Mapping[str, Any]) -> bool:
+    patterns = of.get("patternProperties", ())
+    return key in of.get("properties", ()) or any(re.search(p, key) for p in patterns)
 
 
 def _fill_defaults(content: dict[str, Any], of: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The input file of the machine-learning half: read, checked, and divided among its stages."""
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,6 +16,9 @@ from steps.settings.theory import Theory
 from steps.stage.errors import InputError, SettingError
 
 _VALID_SPLIT = 0.2
+# Parameters of which a whole grid of limits can be made, as MadMiner's networks need; its points.
+_MOST_GRID = 3
+_MOST_POINTS = 2_000_000
 _OF_NETWORKS = (
     *("alpha", "batch_size", "num_epochs", "hidden_layers"),
     *("activation", "learning_rate", "final_learning_rate"),
@@ -184,8 +188,8 @@ def _structured(path: Path, content: Mapping[str, Any]) -> LearningInput:
         for method in [named] if isinstance(named, str) else named:
             if method not in methods:
                 raise InputError(
-                    f"{path}: plotting: {key}: {method} is not among the methods that run "
-                    f"({', '.join(methods)})"
+                    f"{path}: plotting: {key}: '{method}' is not among the methods that run; "
+                    f"choose from {', '.join(methods)}"
                 )
     variables = content["histogram_vars"]
     variables = [variables] if isinstance(variables, str) else variables
@@ -227,10 +231,16 @@ def _region(path: Path, limits: Mapping[str, Any]) -> list[tuple[float, float]]:
                 f"{path}: asymptotic_limits: {key} has {len(limits[key])} entries, but region has "
                 f"{dimensions} parameters; give one per parameter"
             )
+    if dimensions <= _MOST_GRID and math.prod(limits["resolutions"]) > _MOST_POINTS:
+        raise InputError(
+            f"{path}: asymptotic_limits: resolutions: {limits['resolutions']} are more than "
+            f"{_MOST_POINTS} points; give smaller ones"
+        )
     for name, (low, high) in zip(axes, region, strict=True):
         if not low < high:
             raise InputError(
-                f"{path}: asymptotic_limits: region: {name}: min {low} is not below max {high}"
+                f"{path}: asymptotic_limits: region: {name}: min {low} is not below max {high}; "
+                "swap or change them"
             )
     for name, (low, high), true in zip(axes, region, limits["theta_true"], strict=True):
         if not low <= true <= high:
@@ -325,12 +335,12 @@ def _check_names(spec: LearningInput, of: Theory) -> None:
     for key in ("observable", "histogram_bins", "theta_true"):
         if key not in fisher:
             raise SettingError(f"fisher_information: {key} is missing; add it or set bool: False")
+    for key in ("histogram_bins", "histogram_range"):
+        edges = fisher[key] if isinstance(fisher.get(key), list) else []
+        if any(high <= low for low, high in pairwise(edges)):
+            raise SettingError(f"fisher_information: {key}: {edges}; give rising numbers")
     _known_observables("fisher_information: observable", [fisher["observable"]], of)
     _same_number("fisher_information: theta_true", len(fisher["theta_true"]), of)
-
-
-# Parameters of which a whole grid of limits can be made, which networks of MadMiner need.
-_MOST_GRID = 3
 
 
 def _check_estimator(spec: LearningInput, of: Theory) -> None:
@@ -364,9 +374,19 @@ def _check_estimator(spec: LearningInput, of: Theory) -> None:
             )
 
 
+def _check_prior(where: str, prior: Mapping[str, Any]) -> None:
+    first, second = prior["prior_param_0"], prior["prior_param_1"]
+    if prior["prior_shape"] == "flat" and not first < second:
+        raise SettingError(f"{where}: flat from {first:g} to {second:g}; give two rising numbers")
+    if prior["prior_shape"] == "gaussian" and not second > 0:
+        raise SettingError(f"{where}: gaussian of width {second:g}; give a width above 0")
+
+
 def _check_theta(where: str, theta: Mapping[str, Any], of: Theory) -> None:
     if theta["sampling_method"] == "random_morphing_points":
         _same_number(f"{where}: prior", len(theta["prior"]), of)
+        for number, entry in enumerate(theta["prior"], start=1):
+            _check_prior(f"{where}: prior: {number}", *entry.values())
         return
     argument = theta["sampling_arg"]
     if theta["sampling_method"] == "morphing_points":

@@ -47,7 +47,9 @@ def parse(argument: str, text: str) -> dict[str, Any]:
             values[key] = _value(value, known[key])
             jsonschema.Draft7Validator(known[key]).validate(values[key])
         except (ValueError, jsonschema.ValidationError):
-            raise InputError(f"{argument}: {item}: {known[key]['description']}") from None
+            raise InputError(
+                f"{argument}: {item}: does not fit; {known[key]['description']}"
+            ) from None
     return values
 
 

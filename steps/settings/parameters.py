@@ -25,24 +25,25 @@ class Parameters:
     overrides: Mapping[str, str]
 
 
-_LEAST = {"seed": (1, 0), "num_events": (0, 0), "num_procs_per_job": (0, 0)}
+# Default and largest value; the least is zero.
+_LIMITS = {"seed": (1, 2**63 - 1), "num_events": (0, 10**9), "num_procs_per_job": (0, 10**9)}
 
 
 def read(values: Mapping[str, Any]) -> Parameters:
     """Read parameters by name; those that are missing or None have their defaults.
 
     Raises:
-        InputError: One is not a whole number, or too small.
+        InputError: One is not a whole number, too small or too large.
     """
     counts = {}
-    for name, (default, low) in _LEAST.items():
+    for name, (default, high) in _LIMITS.items():
         given = default if values.get(name) is None else values[name]
         try:
             counts[name] = _whole(str(given))
         except ValueError:
-            counts[name] = low - 1
-        if counts[name] < low:
-            raise InputError(f"{name}: {given!r}; give a whole number, at least {low}")
+            counts[name] = -1
+        if not 0 <= counts[name] <= high:
+            raise InputError(f"{name}: {given!r}; give a whole number from 0 to {high}")
     overrides = {name: str(values.get(name) or "") for name in SECTIONS}
     return Parameters(**counts, overrides=overrides)
 

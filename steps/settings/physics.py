@@ -17,7 +17,11 @@ from steps.settings.document import load, reject_duplicates
 from steps.settings.parameters import Parameters
 from steps.settings.theory import Theory
 from steps.stage.errors import InputError, SettingError
+from steps.stage.texts import TextError, read_text
 
+# For each benchmark: every job is a step of its own, with a folder and two files.
+_MOST_JOBS = 10_000
+_FARTHEST = 1e6
 _DEFAULT_CARDS = Path(__file__).parents[2] / "inputs" / "ph" / "cards"
 
 
@@ -76,6 +80,12 @@ def read(path: Path, parameters: Parameters) -> PhysicsInput:
         detectors.choose(spec.detector)
     except SettingError as error:
         raise InputError(f"{path}: {error}") from None
+    _check_jobs(spec, parameters)
+    return spec
+
+
+def _check_jobs(spec: PhysicsInput, parameters: Parameters) -> None:
+    """Refuse jobs without events, and more jobs than a run can have."""
     jobs = parameters.num_procs_per_job
     for n_events in (_num_events(spec, parameters), *_processes_num_events(spec, parameters)):
         if jobs > n_events:
@@ -83,7 +93,13 @@ def read(path: Path, parameters: Parameters) -> PhysicsInput:
                 f"num_procs_per_job: {jobs} jobs for {n_events} events per benchmark; "
                 "choose fewer jobs"
             )
-    return spec
+        per_job = _size(spec, parameters, n_events)["events_per_job"]
+        if n_events > _MOST_JOBS * per_job:
+            key = "num_procs_per_job" if jobs else f"{spec.path}: generator: events_per_job"
+            raise InputError(
+                f"{key}: {n_events} events of a benchmark in jobs of {per_job} are more than "
+                f"{_MOST_JOBS} jobs; choose larger jobs"
+            )
 
 
 def find_programs(spec: PhysicsInput) -> None:
@@ -248,11 +264,11 @@ def _card(folder: Path, where: str, given: str | None, default: str) -> dict[str
     """Read a card, which an input file gives relative to itself."""
     card = folder / given if given else _DEFAULT_CARDS / default
     try:
-        return {"name": given or default, "text": card.read_text()}
+        return {"name": given or default, "text": read_text(card)}
     except OSError:
         raise SettingError(f"{where}: no file {card}; check the path") from None
-    except UnicodeDecodeError:
-        raise SettingError(f"{where}: {card} is not text; check the path") from None
+    except TextError as error:
+        raise SettingError(f"{where}: {card} {error}") from None
 
 
 def _parameter_range(path: Path, parameter: Mapping[str, Any]) -> tuple[float, float]:
@@ -263,10 +279,11 @@ def _parameter_range(path: Path, parameter: Mapping[str, Any]) -> tuple[float, f
         low, high = (float(v) for v in value)
     except (TypeError, ValueError):
         low, high = 0.0, 0.0
-    if not (low < high and math.isfinite(high - low)):
+    if not -_FARTHEST <= low < high <= _FARTHEST:
         raise InputError(
             f"{path}: parameters: {parameter['parameter_name']}: parameter_range is "
-            f"{parameter['parameter_range']!r}; write two rising numbers such as (-3.0, 3.0)"
+            f"{parameter['parameter_range']!r}; write two rising numbers such as (-3.0, 3.0), "
+            f"within {_FARTHEST:g}"
         )
     return low, high
 
@@ -318,4 +335,4 @@ def _parse(where: str, text: str | None, names: Sequence[str] = ()) -> None:
     try:
         expressions.parse(text, names)
     except expressions.ExpressionError as error:
-        raise SettingError(f"{where}: {error}") from None
+        raise SettingError(f"{where}: {error}; mend the expression (docs/inputs.md)") from None

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from steps.settings import document
 from steps.stage.errors import InputError
+from steps.stage.texts import read_yaml
 
 Section = Mapping[str, Any]
 
@@ -200,7 +200,7 @@ def read(path: Path, stage: type[S]) -> S:
     Raises:
         InputError: The file is not what stage check writes for this stage.
     """
-    content = document.read(path)
+    content = read_yaml(path)
     wanted = {field.name for field in fields(stage)}
     if not isinstance(content, dict) or set(content) != wanted:
         raise InputError(

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from steps.settings import document, overrides
+from steps.settings import overrides
 from steps.stage.errors import InputError
+from steps.stage.texts import read_yaml
 
 _TRAINING = "mlflow_args_t"
 
@@ -27,10 +28,10 @@ def read(path: Path) -> Sweep:
     Raises:
         InputError: The file is not what it should be.
     """
-    content = document.read(path)
+    content = read_yaml(path)
     lines = content.get("settings") if isinstance(content, dict) else None
     if not isinstance(lines, list) or not lines or not all(isinstance(x, dict) for x in lines):
-        raise InputError(f"{path}: settings: must be a list of mappings, as in inputs/sweeps")
+        raise InputError(f"{path}: settings: must be a list of mappings; see inputs/sweeps")
     settings = []
     for number, line in enumerate(lines, start=1):
         text = " ".join(f"{key}={_text(value)}" for key, value in line.items())

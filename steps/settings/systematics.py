@@ -25,6 +25,8 @@ _KEYS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 _GENERATED = ("scale", "pdf", "shower")
 _COMPONENTS = 10
+_LEAST_FACTOR = 0.01
+_MOST_RELATIVE = 10.0
 
 
 def complete(
@@ -86,7 +88,9 @@ def _completed(entry: Entry, processes: Sequence[str], folder: Path) -> dict[str
 
 
 def _norm(where: str, entry: Entry) -> dict[str, Any]:
-    value = _number(where, entry["value"], "a relative uncertainty above 0, for instance 0.05")
+    value = _number(
+        where, entry["value"], "a relative uncertainty above 0, at most 10, for instance 0.05"
+    )
     return {"value": value, "form": Form.ONE_SIDED.value, "columns": 1}
 
 
@@ -99,7 +103,7 @@ def _detector(where: str, entry: Entry) -> dict[str, Any]:
 
 def _factors(where: str, entry: Entry) -> dict[str, Any]:
     """Read MadMiner's '0.5,1,2': nu = +1 at the last factor, -1 at the first."""
-    wanted = "two positive factors such as '0.5,2', or one"
+    wanted = "two positive factors, from 0.01 to 100, such as '0.5,2', or one"
     given = entry["value"]
     try:
         parts = given.split(",") if isinstance(given, str) else given
@@ -107,7 +111,8 @@ def _factors(where: str, entry: Entry) -> dict[str, Any]:
     except (TypeError, ValueError):
         numbers = []
     factors = [number for number in numbers if number != 1.0]
-    if not 1 <= len(factors) <= 2 or min(factors) <= 0 or len(set(factors)) < len(factors):
+    usual = all(_LEAST_FACTOR <= factor <= 1 / _LEAST_FACTOR for factor in factors)
+    if not 1 <= len(factors) <= 2 or not usual or len(set(factors)) < len(factors):
         raise SettingError(f"{where}: value: {given!r}; give {wanted}")
     form = Form.PAIRS if len(factors) == 2 else Form.ONE_SIDED
     return {"value": factors[::-1], "form": form.value, "columns": len(factors)}
@@ -145,7 +150,11 @@ def _find_set(where: str, name: str) -> partons.PdfSet:
 
 
 def _number(where: str, given: Any, wanted: str) -> float:
-    if isinstance(given, bool) or not isinstance(given, int | float) or given <= 0:
+    if (
+        isinstance(given, bool)
+        or not isinstance(given, int | float)
+        or not 0 < given <= _MOST_RELATIVE
+    ):
         raise SettingError(f"{where}: value: {given!r}; give {wanted}")
     return float(given)
 

@@ -36,7 +36,7 @@ MAY_KNOW = {
     - {"steps/inference", "steps/inference/morphing", "steps/inference/nuisance"},
     "steps/ml": STAGES - {"steps/backends", "steps/physics"},
     "steps/whole": {"steps/settings", "steps/stage"},
-    "scripts/engine": {"steps/tracking"},
+    "scripts/engine": {"steps/stage", "steps/tracking"},
     "scripts/engine/celery": {"scripts/engine", "steps/tracking"},
     "scripts/engine/resume": {"scripts/engine", "steps/stage", "steps/tracking"},
 }

@@ -62,6 +62,14 @@ def test_impacts_are_shifts():
     assert breakdown.ranking(shifts).tolist() == [[1, 0]]
 
 
+def test_impacts_of_a_fit_that_hardly_tells_are_finite():
+    """Of few events the curvature may vanish, and the first order would lead to infinity."""
+    joint = counting()
+    best = breakdown.fit(joint, np.array([1.0]))
+    flat = replace(best, covariance=1e10 * best.covariance)
+    assert np.isfinite(breakdown.impacts(joint, flat)).all()
+
+
 def test_correlations_are_those_of_the_normal_likelihood():
     best = breakdown.fit(counting(), np.array([1.0]))
     shifts = np.array([-LUMINOSITY, -NORMALISATION])

@@ -149,7 +149,7 @@ def test_machine_learning_mistakes(files, change, pattern: str) -> None:
         ({"seed": "x"}, "seed"),
         ({"num_events": -1}, "num_events"),
         ({"num_events": 2, "num_procs_per_job": 3}, "num_procs_per_job: 3 jobs"),
-        ({"num_procs_per_job": -1}, "num_procs_per_job: -1; give a whole number, at least 0"),
+        ({"num_procs_per_job": -1}, "num_procs_per_job: -1; give a whole number from 0"),
         ({"mlflow_args_t": "epochs=3"}, "mlflow_args_t.*num_epochs"),
         ({"mlflow_args_e": "luminosity=-1"}, "mlflow_args_e: luminosity=-1: .* 1/pb"),
         ({"num_events": float("inf")}, "num_events: inf"),

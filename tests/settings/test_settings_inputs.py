@@ -291,7 +291,7 @@ MISTAKES = [
     ("ph", setter("observables", 1, "name", value="pt_j1"), ["observables", "pt_j1", "twice"]),
     ("ph", remover("set_morphing"), ["set_morphing", "max_overall_power"]),
     ("ml", setter("methods", value=["alice", "alicia"]), ["methods", "alicia", "scandal"]),
-    ("ml", setter("methods", value=["alice", "alice"]), ["methods", "unique"]),
+    ("ml", setter("methods", value=["alice", "alice"]), ["methods", "each once"]),
     ("ml", setter("methods", value="alice"), ["methods", "list"]),
     ("ml", setter("methods", value=["cascal"]), ["cascal", "block"]),
     ("ml", setter("estimator", value="linear"), ["estimator", "quadratic"]),
@@ -354,9 +354,9 @@ def test_mistakes_are_named_in_one_line(tmp_path, kind, change, words):
         ("a: [1, 2", ["line", "mend"]),
         ("a:\n\t- 1", ["line 2", "mend"]),
         ("a: b: c", ["line 1", "mend"]),
-        ("", ["object"]),
-        ("just text", ["object"]),
-        ("- 1\n- 2", ["object"]),
+        ("", ["instead of sections"]),
+        ("just text", ["instead of sections"]),
+        ("- 1\n- 2", ["instead of sections"]),
     ],
 )
 def test_files_that_are_no_input(tmp_path, kind, content, words):

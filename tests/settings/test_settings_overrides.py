@@ -54,7 +54,7 @@ def test_values_survive(batch_size, alpha, num_epochs):
 @pytest.mark.parametrize(
     ("argument", "text", "named"),
     [
-        (T, "hidden_layers=64,,64", "hidden_layers=64,,64: units"),
+        (T, "hidden_layers=64,,64", "hidden_layers=64,,64: does not fit; units"),
         (T, "hidden_layers=0", "units"),
         (T, "hidden_layers=1.5", "whole numbers"),
         (T, "activation=magic", "tanh, relu, elu, sigmoid"),
@@ -129,7 +129,10 @@ def test_a_sweep_is_a_list_of_overrides(tmp_path):
     [
         ("settings: []", "settings: must be a list of mappings"),
         ("settings: [{magic: 1}]", "settings: line 1: 'magic=1' is not key=value"),
-        ("settings: [{}, {hidden_layers: [a]}]", "settings: line 2: hidden_layers=a: units"),
+        (
+            "settings: [{}, {hidden_layers: [a]}]",
+            "settings: line 2: hidden_layers=a: does not fit; units",
+        ),
         ("settings: [", "mend the YAML"),
         ("text", "settings: must be a list of mappings"),
     ],

@@ -19,6 +19,8 @@ from steps.inference.nuisance.likelihood import Joint
 # Curvatures of the profiled ln L are taken as at least this, in units of the region's widths: an
 # error of theta is at most the region's width, also at its ends, where ln L need not be curved.
 _FLATTEST = 1.0
+# Standard deviations that a nuisance parameter may start from its best value.
+_FAR = 5.0
 # Ends are found to this part of the error.
 _PRECISION = 1e-5
 _MOST_STEPS = 40
@@ -120,6 +122,9 @@ def impacts(joint: Joint, best: Fit) -> Array:
         free[number, :, place] = False
     low, high = joint.region.T
     starts[..., : best.p] = np.clip(starts[..., : best.p], low, high)
+    # Far away, where a fit of few events sends them, responses are not finite.
+    nuisance = best.parameters[best.p :]
+    starts[..., best.p :] = np.clip(starts[..., best.p :], nuisance - _FAR, nuisance + _FAR)
     found = climb(joint, starts.reshape(-1, d), free.reshape(-1, d))
     shifts: Array = (found.parameters - best.parameters)[:, : best.p]
     return np.moveaxis(shifts.reshape(k, 4, best.p), 1, -1)
