@@ -49,7 +49,7 @@ ML = --input-file-ml "$(INPUT_FILE_ML)" $(if $(OBSERVED),--observed-file "$(OBSE
 
 .PHONY: help run run-ph run-ml pseudo-data status verify gc worker \
 	reana-check reana-run reana-status reana-download sweep mlflow-server \
-	yadage-run yadage-clean test test-slow test-all test-images test-faults test-fuzz check docs graph lock bench validate validate-networks validate-limits clean \
+	yadage-run yadage-clean test test-slow test-all test-images test-faults test-fuzz check audit docs graph lock bench validate validate-networks validate-limits clean \
 	build build-madminer build-ph build-ph-madgraph build-delphes build-ml build-workflow push wheelhouse
 
 help:
@@ -67,12 +67,13 @@ help:
 	@echo "make worker CELERY_BROKER=... [CORES=...]  run steps of 'make run BACKEND=celery CELERY_BROKER=...'"
 	@echo "make test                               the tests that every change needs, eight minutes"
 	@echo "make test-all                           the long ones too (test-slow), and the images (test-images)"
-	@echo "make test-faults [FAULTS=50]            runs with a process killed, and one more to put it right"
+	@echo "make test-faults [FAULTS=50|KILL_AT=0.5]  runs with a process killed, and one more to put it right"
 	@echo "make test-fuzz [FUZZ=10000] [RUNS=100] [SEED=1]  broken input files checked, and some really run"
 	@echo "make validate MADGRAPH_DIR=...          the built-in generator against MadGraph"
 	@echo "make validate-networks                  networks against the exact ratio at parton level"
 	@echo "make validate-limits [LIMITS=...]       what limits promise; two hours on one core"
 	@echo "make check                              code style and types"
+	@echo "make audit                              known vulnerabilities of the pinned packages"
 	@echo "make docs graph                         generated documentation; pictures of the stages (needs graphviz)"
 	@echo "make lock [LOCK_ARGS=--upgrade]         the pins of the requirements"
 	@echo "make build [OWNER=...] [TAG=...]        container images (build-madminer, build-ph, build-ml)"
@@ -162,9 +163,9 @@ test-slow: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp
 
 test-all: test test-slow test-images
 
-# Half an hour on two cores.
+# Half an hour on two cores; default runs killed after shares of their time: KILL_AT='0.25 0.5 0.75'.
 test-faults: $(VENV)/run.stamp
-	@$(VENV)/bin/python -m scripts.faults --n $(or $(FAULTS),50)
+	@$(VENV)/bin/python -m scripts.faults --n $(or $(FAULTS),50) $(if $(KILL_AT),--at $(KILL_AT))
 
 # The checks a quarter of an hour on one core, the runs half an hour.
 test-fuzz: $(VENV)/test.stamp
@@ -183,6 +184,10 @@ check: $(VENV)/test.stamp
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+
+# Needs the network; status 3 where it cannot tell.
+audit: $(VENV)/run.stamp
+	@$(VENV)/bin/python -m scripts.audit $(ARGS)
 
 # The parts of the documentation that the code knows.
 docs: $(VENV)/run.stamp

@@ -3,6 +3,10 @@
 ``python -m scripts.faults``: first one run that nobody disturbs. Then run after run, each with an
 empty store of finished steps, in which a random process, or now and then all, is killed at a random
 moment; the same command once more must succeed with the same events and limits.
+
+``python -m scripts.faults --at 0.5``: the same of the default analysis, all of whose processes are
+killed after half of the time that an undisturbed run takes. How long the second run takes is told
+beside what the first had left; it must be less than that of a whole run.
 """
 
 import argparse
@@ -17,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -45,36 +50,63 @@ _PROFILE = {
 def main() -> int:
     """Make the runs and say how many came right; the exit status is 1 if any did not."""
     options = _arguments()
-    rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="faults_") as scratch:
-        _write_inputs(Path(scratch))
-        start = time.monotonic()
-        expected = _results(_finish(_start(Path(scratch) / "undisturbed")))
+        place = Path(scratch)
+        command = _small(place) if not options.at else ["--profile=default"]
+        expected, length = _run(_Run(place / "undisturbed", command))
         if "" in expected:
             return 1
-        length = time.monotonic() - start
         print(f"undisturbed: {length:.0f} s", flush=True)
+        kills = _kills(options, length)
         right = 0
-        for number in range(1, options.n + 1):
-            folder = Path(scratch) / str(number)
-            what = _disturbed(folder, rng, length, everything=number % _ALL == 0)
-            found = _results(_finish(_start(folder)))
-            right += found == expected
+        for number, kill in enumerate(kills, start=1):
+            run = _Run(place / str(number), command)
+            what = _disturbed(run, kill)
+            found, again = _run(run)
             verdict = "right" if found == expected else "WRONG"
-            print(f"{number}/{options.n}: {what}: {verdict}", flush=True)
-    print(f"{right} of {options.n} ended in the right answer after one more run")
-    return 0 if right == options.n else 1
+            if options.at:
+                left = length - kill.moment
+                what += f", resumed in {again:.0f} s, {left:.0f} s were left"
+                verdict += "" if again < length else ", but as LATE as a whole run"
+            right += verdict == "right"
+            print(f"{number}/{len(kills)}: {what}: {verdict}", flush=True)
+    print(f"{right} of {len(kills)} ended in the right answer after one more run")
+    return 0 if right == len(kills) else 1
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--n", type=int, default=50, help="runs (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of what is random")
+    parser.add_argument(
+        "--at",
+        type=float,
+        nargs="*",
+        default=[],
+        help="kill default runs instead, after these shares of their time",
+    )
     return parser.parse_args()
 
 
-def _write_inputs(folder: Path) -> None:
-    """Write the default input files with one parameter, one method and few bags."""
+class _Kill(NamedTuple):
+    """When to kill, in seconds after the start, and whom: the one that is drawn, or all."""
+
+    moment: float
+    choose: random.Random | None
+
+
+def _kills(options: argparse.Namespace, length: float) -> list[_Kill]:
+    if options.at:
+        return [_Kill(share * length, None) for share in options.at]
+    rng = random.Random(options.seed)
+    return [
+        _Kill(rng.uniform(0, length), rng if number % _ALL else None)
+        for number in range(1, options.n + 1)
+    ]
+
+
+def _small(folder: Path) -> list[str]:
+    """Write the default input files with one parameter, one method and few bags; return options."""
     physics, learning = (
         yaml.safe_load((ROOT / "inputs" / half / "input.yml").read_text()) for half in ("ph", "ml")
     )
@@ -94,30 +126,36 @@ def _write_inputs(folder: Path) -> None:
         del learning[section]
     for file, content in (("ph", physics), ("ml", learning), ("profile", _PROFILE)):
         (folder / f"{file}.yml").write_text(yaml.safe_dump(content, sort_keys=False))
+    halves = [f"--input-file-{half}={folder / half}.yml" for half in ("ph", "ml")]
+    return [f"--profile={folder / 'profile.yml'}", *halves]
 
 
-def _start(folder: Path) -> tuple[Path, subprocess.Popen]:
-    folder.mkdir(exist_ok=True)
-    inputs = {name: folder.parent / f"{name}.yml" for name in ("profile", "ph", "ml")}
-    command = [sys.executable, "-m", "scripts.run", "all", f"--profile={inputs['profile']}"]
-    command += [f"--input-file-{half}={inputs[half]}" for half in ("ph", "ml")]
-    log = (folder / "log").open("a")
-    process = subprocess.Popen(
-        [*command, "--workdir", str(folder / "run")],
-        cwd=ROOT,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    log.close()
-    return folder, process
+class _Run(NamedTuple):
+    """A folder that a run and those after it have to themselves, and the run's options."""
+
+    folder: Path
+    options: list[str]
 
 
-def _finish(started: tuple[Path, subprocess.Popen]) -> Path:
-    folder, process = started
-    if process.wait():
-        print((folder / "log").read_text()[-2000:], file=sys.stderr)
-    return folder / "run"
+def _start(run: _Run) -> subprocess.Popen:
+    run.folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "scripts.run", "all", *run.options]
+    with (run.folder / "log").open("a") as log:
+        return subprocess.Popen(
+            [*command, "--workdir", str(run.folder / "run")],
+            cwd=ROOT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _run(run: _Run) -> tuple[list[str], float]:
+    """Run to the end; return hashes of what it ended in, and its time in seconds."""
+    start = time.monotonic()
+    if _start(run).wait():
+        print((run.folder / "log").read_text()[-2000:], file=sys.stderr)
+    return _results(run.folder / "run"), time.monotonic() - start
 
 
 def _results(place: Path) -> list[str]:
@@ -126,21 +164,20 @@ def _results(place: Path) -> list[str]:
     return [contents.of_file(path) if path.exists() else "" for path in paths]
 
 
-def _disturbed(folder: Path, rng: random.Random, length: float, *, everything: bool) -> str:
-    """Start a run, kill what there is at a random moment, and say what it was."""
-    _, process = _start(folder)
-    moment = rng.uniform(0, length)
+def _disturbed(run: _Run, kill: _Kill) -> str:
+    """Start a run, kill what there is at a moment, and say what it was."""
+    process = _start(run)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(moment)
+        process.wait(kill.moment)
     there = [process.pid, *_descendants(process.pid)] if process.poll() is None else []
-    victims = there if everything else [rng.choice(there)] if there else []
+    victims = [kill.choose.choice(there)] if there and kill.choose else there
     names = [_name(victim) for victim in victims]
     for victim in victims:
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
     process.wait()
-    what = f"all {len(names)} processes" if everything else "".join(names) or "nothing left"
-    return f"killed {what} after {moment:.1f} s"
+    what = "".join(names) if kill.choose else f"all {len(names)} processes"
+    return f"killed {what if names else 'nothing left'} after {kill.moment:.1f} s"
 
 
 def _descendants(process: int) -> Iterator[int]:

@@ -1,5 +1,6 @@
 """A small workflow, run by the real ``yadage-run`` through ``scripts.run``."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def toy_stages() -> list[dict]:
     first = stage(
         "first",
         ["init"],
-        "printf '%s\\n' '{empty}' '{text}' > values; pwd > pwd; env > env; "
+        "cat > values <<'END'\n{empty!a}\n{text!a}\nEND\npwd > pwd; env > env; "
         "command -v python3 > python; cat '{input_file}' > content",
         empty=from_init("empty"),
         text=from_init("text"),
@@ -62,6 +63,16 @@ def toy_stages() -> list[dict]:
     many["scheduler"]["parameters"]["n"] = [0, 1, 2, 3]
     many["scheduler"]["scatter"] = {"method": "zip", "parameters": ["n"]}
     return [first, many]
+
+
+HOSTILE = 'it\'s "x"; $(touch stolen) `touch stolen` *\nEND\ntouch stolen\n'
+"""A text that creates a file where a shell reads it."""
+
+
+def got(folder: Path) -> list[str]:
+    """The parameters ``empty`` and ``text`` as the first step got them; nothing was stolen."""
+    assert not list(folder.rglob("stolen"))
+    return [ast.literal_eval(line) for line in (folder / "values").read_text().splitlines()]
 
 
 class Toy:

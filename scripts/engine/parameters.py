@@ -23,6 +23,8 @@ FILES = ("input_file", "input_file_ph", "input_file_ml", "data_file", "sweep_fil
 
 _EMPTY = ("", "''")
 
+_REFUSED = frozenset("{}\0")
+
 _OLDER_NAMES = {"njobs": "num_procs_per_job"}
 
 
@@ -141,7 +143,8 @@ def merge(
         rename: This workflow's own names of parameters that are called otherwise elsewhere.
 
     Raises:
-        UsageError: An unknown parameter on the command line, one without a value, an absent file.
+        UsageError: An unknown parameter on the command line, one without a value, an absent file,
+            a value that Yadage would change.
     """
     names = list(names)
     rename = {**_OLDER_NAMES, **rename}
@@ -153,7 +156,14 @@ def merge(
             raise UsageError(f"{setting.origin}: not a parameter of this workflow (known: {known})")
         settings[name] = setting
     usual = {own: name for name, own in rename.items() if name not in _OLDER_NAMES}
-    return {name: _final(usual.get(name, name), settings.get(name)) for name in names}
+    values = {name: _final(usual.get(name, name), settings.get(name)) for name in names}
+    for name, value in values.items():
+        if isinstance(value, str) and _REFUSED.intersection(value):
+            raise UsageError(
+                f"{settings[name].origin}: {value!r} has braces, which Yadage takes for names, or "
+                "a zero byte; leave them out"
+            )
+    return values
 
 
 def _final(name: str, setting: Setting | None) -> Any:

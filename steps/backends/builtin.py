@@ -19,7 +19,7 @@ from steps.physics import amplitude, generator, reweighting
 from steps.physics.partons import PartonDensities, find_set
 from steps.physics.phase_space import Cuts
 from steps.stage import command, seeds
-from steps.stage.errors import SettingError
+from steps.stage.errors import SettingError, reading
 
 
 class Backend:
@@ -208,7 +208,11 @@ def write_grid(folder: Path, grid: generator.Grid) -> None:
 
 def read_grid(folder: Path) -> generator.Grid:
     """Read the grid beside a plan."""
-    with h5py.File(folder / "grid.h5") as file:
+    path = folder / "grid.h5"
+    with (
+        reading(path, "the grid of a job", "run stage generate again"),
+        h5py.File(path) as file,
+    ):
         edges = [file[f"edges/{axis}"][()] for axis in range(len(file["edges"]))]
         numbers = {name: float(value) for name, value in file.attrs.items()}
     return generator.Grid(edges=edges, **numbers)

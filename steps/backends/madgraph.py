@@ -21,7 +21,7 @@ from steps.programs import madgraph
 from steps.programs.cards import Card
 from steps.stage import command
 from steps.stage.errors import SettingError
-from steps.stage.files import atomic, pack
+from steps.stage.files import atomic, pack, unpack
 
 
 class Backend:
@@ -162,7 +162,7 @@ class Backend:
         try:
             with tempfile.TemporaryDirectory(dir=event_file.parent.resolve()) as scratch:
                 found = self._find(Path(scratch), models=False)
-                shutil.unpack_archive(job_dir / "process.tar.gz", scratch)
+                unpack(job_dir / "process.tar.gz", Path(scratch), links=True)
                 folder = Path(scratch) / plan.process
                 made = madgraph.generate(
                     found, folder, script, plan.n_events, plan.seed, **self._run_card()

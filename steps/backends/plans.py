@@ -1,10 +1,12 @@
 """What stage generate hands to stage pythia: one folder per process, benchmark and job."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import yaml
+
+from steps.stage.errors import reading
 
 
 @dataclass(frozen=True)
@@ -45,5 +47,15 @@ def write(folder: Path, plan: Plan) -> None:
 
 
 def read(folder: Path) -> Plan:
-    """Read a plan."""
-    return Plan(**yaml.safe_load((folder / "plan.yml").read_text()))
+    """Read a plan.
+
+    Raises:
+        InputError: The folder is none that :func:`write` made.
+    """
+    path = folder / "plan.yml"
+    with reading(path, "the plan of a job", "run stage generate again"):
+        text = path.read_text()
+        content = yaml.safe_load(text)
+        if not text.endswith("\n") or set(content) != {field.name for field in fields(Plan)}:
+            raise ValueError("it is not whole")
+        return Plan(**content)

@@ -25,7 +25,7 @@ from steps.physics.shower import (
     hard_codes,
     produce,
 )
-from steps.stage.errors import SettingError
+from steps.stage.errors import SettingError, reading
 
 BACKEND = "pythia"
 _FILE = "process.yml"
@@ -129,7 +129,9 @@ def generate(
     Raises:
         SettingError: Pythia cannot start, or hardly an event passes the filter.
     """
-    process = yaml.safe_load((job_dir / _FILE).read_text())
+    path = job_dir / _FILE
+    with reading(path, "the process of a job", "run stage generate again"):
+        process = dict(yaml.safe_load(path.read_text()))
 
     where = _where(process)
     of_shower = [entry for entry in systematics if entry["type"] == "shower"]

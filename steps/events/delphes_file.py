@@ -43,8 +43,9 @@ def read(path: Path) -> dict[str, ak.Array]:
             objects = {name: _particles(tree, n_events, *how) for name, how in _CLASSES.items()}
             objects["j"] = _jets(tree, n_events)
             objects["met"] = _missing(tree, n_events)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:
+        # What uproot raises on broken files is of many kinds.
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise DelphesFileError(f"{path}: no file of Delphes ({reason})") from None
     return objects
 

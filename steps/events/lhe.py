@@ -2,7 +2,7 @@
 
 import gzip
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 import pylhe
 
 from steps.arrays import Array
+from steps.stage.errors import reading
 
 _PROTON = 2212
 _PROCESS = 1
@@ -111,6 +112,21 @@ class WeightsError(Exception):
     """An event file lacks weights; one line."""
 
 
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return reading(path, "an event file", "see the generator's log, and run it again")
+
+
+def _file(path: Path) -> pylhe.LHEFile:
+    with _reading(path):
+        return pylhe.LHEFile.fromfile(str(path))
+
+
+def _events(path: Path, file: pylhe.LHEFile) -> Iterator[pylhe.LHEEvent]:
+    """Yield events as they are read, which is where a truncated file ends."""
+    with _reading(path):
+        yield from file.events
+
+
 def read_weights(path: Path, names: Sequence[str], sampled: str) -> tuple[Array, float]:
     """Read the weights of benchmarks, which MadGraph's reweighting names as these.
 
@@ -127,12 +143,12 @@ def read_weights(path: Path, names: Sequence[str], sampled: str) -> tuple[Array,
     Raises:
         WeightsError: There are no events, or weights are missing or not finite.
     """
-    file = pylhe.LHEFile.fromfile(str(path))
+    file = _file(path)
     cross_section = sum(process.xSection for process in file.init.procInfo)
     others = [name for name in names if sampled and name != sampled]
     own: list[float] = []
     rows: list[list[float]] = []
-    for event in file.events:
+    for event in _events(path, file):
         missing = [name for name in others if name not in event.weights]
         if missing:
             raise WeightsError(
@@ -175,13 +191,13 @@ def read_variations(path: Path, wanted: Sequence[Variation]) -> Array:
     Raises:
         WeightsError: The file does not have a variation.
     """
-    file = pylhe.LHEFile.fromfile(str(path))
+    file = _file(path)
     initrwgt = getattr(file.header, "initrwgt", None)
     described = [_described(weight) for weight in initrwgt.iter_weights()] if initrwgt else []
     own = int(file.init.initInfo.PDFsetA)
     names = [_named(described, variation, own) for variation in wanted]
     rows: list[list[float]] = []
-    for event in file.events:
+    for event in _events(path, file):
         nominal = event.eventinfo.weight
         if any(name not in event.weights for name in names if name):
             raise WeightsError(f"no weights of variations in event {len(rows) + 1}")
@@ -219,7 +235,7 @@ def read_incoming(path: Path) -> tuple[Array, Array]:
     """
     codes: list[list[int]] = []
     energies: list[list[float]] = []
-    for event in pylhe.LHEFile.fromfile(str(path)).events:
+    for event in _events(path, _file(path)):
         incoming = [particle for particle in event.particles if particle.status == -1]
         codes.append([int(particle.id) for particle in incoming])
         energies.append([particle.e for particle in incoming])

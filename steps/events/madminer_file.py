@@ -6,6 +6,7 @@ Written and read directly, so that stages that only pass events on need not impo
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ import numpy as np
 from steps.arrays import Array
 from steps.events import expressions
 from steps.events.origin import SIGNAL, Origin
+from steps.stage.errors import reading
 
 # Name of the set-up of a job, beside its plan and beside its events.
 JOB_SETUP = "setup.h5"
@@ -58,10 +60,9 @@ def read_setup(path: Path) -> Setup:
     """Read the set-up of any file that MadMiner wrote.
 
     Raises:
-        OSError: The file cannot be read.
-        KeyError: It is not a MadMiner file.
+        InputError: The file cannot be read, or is none.
     """
-    with h5py.File(path) as file:
+    with _reading(path), h5py.File(path) as file:
         p = file["parameters"]
         names = _strings(p["names"])
         blocks, transforms = _strings(p["lha_blocks"]), _strings(p["transforms"])
@@ -82,6 +83,10 @@ def read_setup(path: Path) -> Setup:
         }
         observables = _strings(file["observables/names"]) if "observables" in file else []
     return Setup(parameters, benchmarks, observables)
+
+
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return reading(path, "a MadMiner file", "run the step that made it again")
 
 
 def read_exponents(path: Path) -> Array:
@@ -121,7 +126,7 @@ def read_weights(path: Path) -> tuple[Array, Array]:
 
     Raises:
         OSError: The file cannot be read.
-        KeyError: It has no morphing or no events.
+        KeyError: It has no morphing or no events; see :func:`steps.events.data_file.check`.
     """
     exponents = read_exponents(path)
     with h5py.File(path) as file:
@@ -244,8 +249,12 @@ def write_sample(
 
 
 def read_sample(path: Path) -> Sample:
-    """Read what :func:`write_sample` wrote."""
-    with h5py.File(path) as file:
+    """Read what :func:`write_sample` wrote.
+
+    Raises:
+        InputError: It is not that.
+    """
+    with _reading(path), h5py.File(path) as file:
         samples = file["samples"]
         return Sample(
             samples["observations"][()],

@@ -9,6 +9,7 @@ import h5py
 from steps.arrays import Array
 from steps.events.origin import Origin
 from steps.events.particles import Particles
+from steps.stage.errors import reading
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,15 @@ def write(path: Path, sample: Sample) -> None:
 
 
 def read(path: Path) -> Sample:
-    """Read the events of one job."""
-    with h5py.File(path) as file:
+    """Read the events of one job.
+
+    Raises:
+        InputError: The file is not what :func:`write` wrote.
+    """
+    with (
+        reading(path, "events of a job", "run the step that made it again"),
+        h5py.File(path) as file,
+    ):
         columns = {name: column[()] for name, column in file["particles"].items()}
         return Sample(
             Particles(**columns),

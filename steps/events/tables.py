@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from steps.arrays import Array
+from steps.events import hdf5
 
 ABOUT = "madminer_workflow"
 """Name of the text beside a table."""
@@ -121,17 +122,18 @@ def _said(text: str | bytes | None) -> dict[str, Any]:
 
 def _read_hdf5(path: Path, names: Sequence[str], _: str) -> Table:
     with h5py.File(path) as file:
-        if "samples/observations" in file and "observables/names" in file:
-            return _read_madminer(file, names)
-        present = [name for name, item in file.items() if isinstance(item, h5py.Dataset)]
-        columns = {name: file[name][()] for name in names if name in present}
-        size = max((file[name].shape[0] for name in present if file[name].shape), default=0)
+        found = hdf5.datasets(file)
+        if "samples/observations" in found and "observables/names" in found:
+            return _read_madminer(found, names)
+        present = [name for name in found if "/" not in name]
+        columns = {name: hdf5.read(name, found[name]) for name in names if name in present}
+        size = max((found[name].shape[0] for name in present if found[name].shape), default=0)
         return Table(columns, _others(present, names), size, _said(file.attrs.get(ABOUT)))
 
 
-def _read_madminer(file: h5py.File, names: Sequence[str]) -> Table:
-    present = [name.decode() for name in file["observables/names"][()]]
-    x = file["samples/observations"][()]
+def _read_madminer(found: Mapping[str, h5py.Dataset], names: Sequence[str]) -> Table:
+    listed, x = (hdf5.read(n, found[n]) for n in ("observables/names", "samples/observations"))
+    present = [name.decode() for name in listed.tolist()]
     columns = {name: x[:, present.index(name)] for name in names if name in present}
     note = "a file of MadMiner: its weights are ignored, every event counts once"
     return Table(columns, _others(present, names), len(x), {}, [note])

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from scipy.stats import chi2
 
-from steps.arrays import Array
+from steps.arrays import Array, decoded, encoded
 from steps.inference.morphing.features import Features
 from steps.inference.morphing.processes import Part
 from steps.inference.morphing.responses import Response, Responses, Settings, fit
@@ -110,7 +110,7 @@ class Learnt:
 
     def to_arrays(self) -> dict[str, Array]:
         """Return plain arrays by name."""
-        arrays = {"fold": self.fold, "processes": np.array(self.processes, "S")}
+        arrays = {"fold": self.fold, "processes": encoded(self.processes)}
         arrays |= self.responses.arrays()
         return {f"{PREFIX}{name}": array for name, array in arrays.items()}
 
@@ -120,7 +120,7 @@ class Learnt:
         own = {k.removeprefix(PREFIX): v for k, v in arrays.items() if k.startswith(PREFIX)}
         if not own:
             return None
-        return cls(Responses.of(own), own["processes"].astype(str).tolist(), own["fold"])
+        return cls(Responses.of(own), decoded(own["processes"]), own["fold"])
 
 
 def in_bins(nominal: Nominal, response: Response, bins: Array, n_bins: int) -> Response:

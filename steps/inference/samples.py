@@ -12,6 +12,7 @@ from steps.events import madminer_file
 from steps.inference.methods import Kind, Method
 from steps.inference.morphing.variations import Shifted, Variations
 from steps.madminer.events import Events, Sampler
+from steps.stage.errors import reading
 
 
 def parameter_points(
@@ -221,9 +222,14 @@ def save(folder: Path, label: str, sample: Mapping[str, Array]) -> None:
 
 
 def load(folder: Path, label: str) -> dict[str, Array]:
-    """Read the columns of a sample."""
+    """Read the columns of a sample.
+
+    Raises:
+        InputError: One cannot be read.
+    """
     ending = f"_{label}.npy"
-    return {
-        path.name.removesuffix(ending): np.load(path, allow_pickle=False)
-        for path in folder.glob(f"*{ending}")
-    }
+    columns = {}
+    for path in folder.glob(f"*{ending}"):
+        with reading(path, "a column of a sample", "draw the sample again"):
+            columns[path.name.removesuffix(ending)] = np.load(path, allow_pickle=False)
+    return columns

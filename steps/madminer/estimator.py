@@ -64,9 +64,15 @@ class Estimator:
 
     @classmethod
     def load(cls, path: Path, form: str) -> "Estimator":
-        """Load one that was saved as ``path`` (MadMiner adds the endings)."""
+        """Load one that was saved as ``path`` (MadMiner adds the endings).
+
+        Raises:
+            ValueError: The scaling of its inputs is missing, which MadMiner goes on without.
+        """
         made = cls(form)
         made._model.load(str(path))
+        if made._model.x_scaling_means is None:
+            raise ValueError("its scaling is missing")
         return made
 
     def save(self, path: Path) -> None:

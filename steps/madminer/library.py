@@ -6,14 +6,16 @@ needs uproot3.  The first is mended here; the second is replaced by our own read
 files.  Besides, training restores the best network, not the last, and gets batches faster; and
 the Fisher information takes benchmarks that are not part of the morphing basis.  Systematic
 uncertainties of all types survive their file and have names by default, and files with nuisance
-parameters open without them.  Its reader of event files finds no weights of parton densities, and
-its limits refuse nuisance parameters: both stay so, ours read such files and make limits.
+parameters open without them.  No text of a file is evaluated as Python, and no file of a network
+unpickled, so that neither can run code.  Its reader of event files finds no weights of parton
+densities, and its limits refuse nuisance parameters: both stay so, ours read such files and make
+limits.
 """
 
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,13 +32,15 @@ with warnings.catch_warnings():
     from madminer.analysis import DataAnalyzer, dataanalyzer
     from madminer.core import madminer as setups
     from madminer.fisherinformation import FisherInformation as _FisherInformation
+    from madminer.fisherinformation import information
     from madminer.ml import (
         LikelihoodEstimator,
         ParameterizedRatioEstimator,
         QuadraticMorphingAwareRatioEstimator,
         ScoreEstimator,
+        base,
     )
-    from madminer.models import SystematicScale
+    from madminer.models import AnalysisParameter, Cut, Efficiency, Observable, SystematicScale
     from madminer.sampling import SampleAugmenter
     from madminer.utils import histo
     from madminer.utils.interfaces import hdf5
@@ -68,6 +72,34 @@ class _NumpyWithNormed:
 
 
 histo.np = _NumpyWithNormed()
+
+
+class _TorchWithoutPickle:
+    """PyTorch as the loading of MadMiner's networks expects it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+    @staticmethod
+    def load(*args: Any, **kwargs: Any) -> Any:
+        """Load tensors alone, whatever the version's default and the environment say."""
+        return torch.load(*args, **kwargs, weights_only=True)
+
+
+base.torch = _TorchWithoutPickle()
+
+for _model in (AnalysisParameter, Cut, Efficiency, Observable):
+    # MadMiner evaluates transforms and definitions to see whether they are Python, as it reads them
+    # from a data file.
+    _model.__post_init__ = lambda self: None
+
+
+def _value(name: str, variables: Mapping[str, Any]) -> Any:
+    """Stand in for ``eval`` where MadMiner fills histograms: ours are of observables, by name."""
+    return variables[name]
+
+
+information.eval = _value
 
 
 class FisherInformation(_FisherInformation):  # type: ignore[misc]
@@ -197,6 +229,11 @@ class _NoScale:
 
 _original_save = setups.save_madminer_settings
 setups.save_madminer_settings = _save_settings
+
+
+# MadMiner knows names in ASCII alone.
+hdf5._encode_strings = lambda texts: [text.encode() for text in texts]
+hdf5._decode_strings = lambda texts: [text.decode() for text in texts]
 
 
 def _load_systematics(file_name: str) -> tuple[list[Any], ...]:

@@ -3,6 +3,7 @@
 import argparse
 import tarfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -45,7 +46,7 @@ from steps.madminer.events import Events
 from steps.madminer.information import Information
 from steps.settings import arguments, learning, observed, stages
 from steps.stage import command, provenance, reads, results, seeds
-from steps.stage.errors import InputError, SettingError
+from steps.stage.errors import InputError, SettingError, reading
 from steps.stage.files import atomic, discard, sha256, unpack
 from steps.tracking import record as tracking
 
@@ -110,10 +111,10 @@ def _evaluate(args: argparse.Namespace, record: tracking.Record) -> None:
     settings = learning.of_stage(args, stages.Evaluating)
     for earlier in ("models", "Results_*.tar.gz"):
         discard(args.output_dir, earlier)
-    models = args.output_dir / "models"
-    unpack(args.model_file, models)
-    (folder,) = models.iterdir()
+    folder = _unpacked(args.model_file, args.output_dir / "models")
     about = provenance.read(folder / "training.yml")
+    with _reading(args.model_file):
+        losses = np.load(folder / "losses.npy", allow_pickle=False)
     _check_origin(settings, args.data_file, about)
     method = METHODS[about["method"]]
     _track_origin(record, settings, args.data_file, about)
@@ -126,15 +127,18 @@ def _evaluate(args: argparse.Namespace, record: tracking.Record) -> None:
     arrays = task.expectation() | observing.about(seen.about if seen else None)
     if method.cross_fits(about["estimator"]):
         clip = _cuts(settings, args.reference_file, known)
-        arrays |= _cross_fitted(task, Ensemble.load(folder / method.name), clip)
+        with _reading(args.model_file):
+            ensemble = Ensemble.load(folder / method.name)
+        arrays |= _cross_fitted(task, ensemble, clip)
     else:
-        model = networks.load(folder / method.name, method, about["estimator"])
+        with _reading(args.model_file):
+            model = networks.load(folder / method.name, method, about["estimator"])
         arrays |= _network(task, model) | _quality(task, model)
         arrays |= _information(task, folder / method.name)
     archive_file = args.output_dir / f"Results_{method.name}.tar.gz"
     with atomic(archive_file) as path:
         results_file = args.output_dir / "results.h5"
-        results.write(results_file, arrays | {"losses": np.load(folder / "losses.npy")})
+        results.write(results_file, arrays | {"losses": losses})
         with tarfile.open(path, "w:gz") as archive:
             archive.add(results_file, arcname="results.h5")
             archive.add(folder / "training.yml", arcname="training.yml")
@@ -146,6 +150,18 @@ def _evaluate(args: argparse.Namespace, record: tracking.Record) -> None:
     if record.on:
         _track_results(record, task, arrays)
         record.files([archive_file])
+
+
+def _reading(model_file: Path) -> AbstractContextManager[None]:
+    return reading(model_file, "a model of stage training", "train it again")
+
+
+def _unpacked(model_file: Path, place: Path) -> Path:
+    """Unpack the one folder of a model."""
+    unpack(model_file, place)
+    with _reading(model_file):
+        (folder,) = place.iterdir()
+    return folder
 
 
 def _read(task: _Task) -> list[str]:

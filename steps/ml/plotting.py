@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from steps.arrays import Array
+from steps.arrays import Array, decoded
 from steps.inference import clipping, intervals, observing, summary
 from steps.inference.closure import from_arrays
 from steps.inference.frames import NAMES
@@ -37,7 +37,9 @@ _LABELS = {confidence: f"{confidence} % CL" for confidence in CONFIDENCE_LEVELS}
 def main() -> None:
     """Write ``plots/*.png`` and ``plots/limits.yml``."""
     parser = command.parser(main.__doc__)
-    parser.add_argument("--result-files", type=Path, nargs="+", required=True, help="evaluations")
+    parser.add_argument(
+        "--result-files", nargs="+", action=command.Files, required=True, help="evaluations"
+    )
     parser.add_argument("--reference-file", type=Path, required=True, help="method-free results")
     arguments.add(parser)
     args = parser.parse_args()
@@ -193,7 +195,7 @@ def _entries(settings: stages.Plotting, reference: Arrays, runs: Runs) -> Iterat
         found = nuisances.read([reference], "rate", settings.resolutions)
         yield _Entry("rate", "rate", True, *curves, clipping.read([reference], "rate"), found)
     histogram, full = (
-        ", ".join(reference[f"{name}_vars"].astype(str)) for name in ("histogram", "reference")
+        ", ".join(decoded(reference[f"{name}_vars"])) for name in ("histogram", "reference")
     )
     sources = [
         ("histogram", f"histogram of {histogram}", [reference], "histogram/"),
@@ -438,7 +440,7 @@ def _coverages(entries: Sequence[_Entry]) -> list[Coverage]:
 
 
 def _names(reference: Arrays) -> list[str]:
-    return [str(name) for name in reference["parameters"].astype(str)]
+    return decoded(reference["parameters"])
 
 
 def _summary(reference: Arrays, runs: Runs, entries: Sequence[_Entry]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from steps.arrays import Array
-from steps.events import madminer_file
+from steps.arrays import Array, encoded
+from steps.events import data_file, madminer_file
 from steps.events.observed import Observed
 from steps.inference import clipping, histograms, judging, observing, samples
 from steps.inference.clipping import Cuts, Scanned
@@ -41,6 +41,7 @@ def main() -> None:
 
     settings = learning.of_stage(args, stages.Reference)
     target = Target.of({**vars(settings), "rates": settings.include_xsec})
+    data_file.check(args.data_file)
     setup = madminer_file.read_setup(args.data_file)
     seen = observed.read(args.observed_file, setup.observables)
     names = {
@@ -69,8 +70,8 @@ def main() -> None:
     effective = effective_events(weights) * events.n / len(weights)
     arrays = frame.arrays(n_expected) | {
         "n_expected_error": np.array(n_expected / np.sqrt(effective)),
-        "parameters": np.array(list(setup.parameters), "S"),
-        **{f"{name}_vars": np.array(these, "S") for name, these in names.items()},
+        "parameters": encoded(setup.parameters),
+        **{f"{name}_vars": encoded(these) for name, these in names.items()},
     }
     if seen:
         arrays |= observing.about(seen.about) | {f"{PREFIX}region": live}
@@ -96,7 +97,7 @@ def main() -> None:
     with atomic(args.output_dir / "reference.h5") as path:
         results.write(path, arrays)
     print(f"{arrays['expectation/n_expected']:.1f} events expected at the true point")
-    for name, (low, high) in zip(arrays["parameters"].astype(str), target.region, strict=True):
+    for name, (low, high) in zip(setup.parameters, target.region, strict=True):
         print(f"{name}: limits are searched from {low:.3g} to {high:.3g}")
 
 

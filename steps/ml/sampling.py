@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from steps.arrays import Array
-from steps.events import madminer_file
+from steps.events import data_file, madminer_file
 from steps.inference import samples
 from steps.inference.methods import METHODS
 from steps.inference.observing import PREFIX
@@ -38,6 +38,7 @@ def main() -> None:
 def _sample(args: argparse.Namespace, record: tracking.Record) -> None:
     settings = learning.of_stage(args, stages.Sampling)
     discard(args.output_dir, "data/Samples_*_*")
+    data_file.check(args.data_file)
     setup = madminer_file.read_setup(args.data_file)
     facts = {
         "parameters": list(setup.parameters),

@@ -23,7 +23,9 @@ def main() -> None:
     """Write ``data/combined_delphes.h5``, a MadMiner file."""
     parser = command.parser(main.__doc__)
     parser.add_argument("--config-file", type=Path, required=True, help="MadMiner set-up")
-    parser.add_argument("--data-files", type=Path, nargs="+", required=True, help="MadMiner files")
+    parser.add_argument(
+        "--data-files", nargs="+", action=command.Files, required=True, help="MadMiner files"
+    )
     arguments.add(parser, *arguments.PHYSICS)
     args = parser.parse_args()
 

@@ -66,10 +66,10 @@ def shower(
             *settings,
             *variation_settings(variations),
             "Beams:frameType = 4",
-            f"Beams:LHEF = {event_file}",
             "Random:setSeed = on",
             f"Random:seed = {rng.integers(1, _MAX_SEED)}",
-        ]
+        ],
+        event_file,
     )
     columns: list[ak.Array] = []
     kept: list[Array] = []
@@ -311,8 +311,11 @@ def _configured(settings: Sequence[str]) -> Any:
     return pythia
 
 
-def _pythia(settings: Sequence[str]) -> Any:
+def _pythia(settings: Sequence[str], event_file: Path | None = None) -> Any:
     pythia = _configured(settings)
+    if event_file:
+        # A line of text would end at the path's first space.
+        pythia.settings.word("Beams:LHEF", str(event_file))
     _start(pythia)
     return pythia
 

@@ -6,10 +6,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from steps.events import observed
+from steps.events import madminer_file, observed
 from steps.events.observed import Expected, Observed, ObservedError
 from steps.settings.learning import LearningInput
-from steps.settings.theory import of_file
 from steps.stage.errors import InputError
 
 
@@ -40,14 +39,14 @@ def check(
     Args:
         text: Path of their file, or ``file.root:tree``.
         spec: The input file.
-        data_file: MadMiner file with the simulated events.
+        data_file: MadMiner file with the simulated events, which was checked.
         counts: Least and greatest number of events that any point of the region expects, where
             that is known.
 
     Raises:
         InputError: The first thing that is wrong, in one line.
     """
-    names = of_file(data_file).observables
+    names = madminer_file.read_setup(data_file).observables
     found = read(text, names)
     if found is None:
         return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steps.events import madminer_file
-from steps.stage.errors import InputError
+from steps.events.data_file import check
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,11 @@ class Theory:
 
 
 def of_file(data_file: Path) -> Theory:
-    """Return the theory of a MadMiner file with events.
+    """Return the theory of a MadMiner file with events, which is checked as a whole.
 
     Raises:
-        InputError: The file is not one.
+        steps.stage.errors.InputError: The file is not one, or not sound.
     """
-    try:
-        setup = madminer_file.read_setup(data_file)
-    except OSError:
-        raise InputError(f"{data_file}: cannot be read as HDF5; give a MadMiner file") from None
-    except KeyError:
-        raise InputError(f"{data_file}: is no MadMiner file; give one that has events") from None
-    if not setup.observables:
-        raise InputError(f"{data_file}: has no events; give the combined file")
+    check(data_file)
+    setup = madminer_file.read_setup(data_file)
     return Theory(list(setup.parameters), setup.observables, setup.benchmarks, complete=True)

@@ -1,22 +1,60 @@
 """What the stages' command lines share: arguments, one-line errors, progress."""
 
 import argparse
+import ast
+import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from steps.stage.errors import InputError, SettingError
 
+FROM_INPUT = "-"
+"""Last argument of a command line that goes on in standard input, see :func:`parser`."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        words = list(sys.argv[1:] if args is None else args)
+        if words[-1:] == [FROM_INPUT]:
+            words[-1:] = map(_option, sys.stdin)
+        return super().parse_known_args(words, namespace)
+
+
+def _option(line: str) -> str:
+    """Return the option of a line ``--name='value'``."""
+    name, _, literal = line.strip().partition("=")
+    value = str(ast.literal_eval(literal))
+    if "\0" in value:
+        raise InputError(f"{name}: has a zero byte; leave it out")
+    return f"{name}={value}"
+
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """Return an argument parser with the option that every stage has."""
-    result = argparse.ArgumentParser(
+    """Return an argument parser with the option that every stage has.
+
+    Where the last argument is ``-``, standard input has further options, a line ``--name=value``
+    for each with the value as a literal of Python. A workflow passes parameters so: its engine
+    puts them into the text of a command, where a shell would read quotes, ``;`` and ``$()``.
+    """
+    result = _Parser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     result.add_argument("--output-dir", type=Path, required=True, help="folder of the results")
     return result
+
+
+class Files(argparse.Action):
+    """Files, also absolute paths that an engine joined by spaces to one text."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        """Set the option to a list of paths."""
+        texts = [text for value in values for text in re.split(" (?=/)", value)]
+        setattr(namespace, self.dest, [Path(text) for text in texts])
 
 
 def optional_path(text: str) -> Path | None:
@@ -40,7 +78,7 @@ def run(main: Callable[[], None], half: str = "") -> None:
 
 
 def _fail(reason: str) -> NoReturn:
-    print(f"error: {reason}", file=sys.stderr)
+    print(f"error: {' '.join(reason.splitlines())}", file=sys.stderr)
     sys.exit(1)
 
 

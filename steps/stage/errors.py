@@ -1,5 +1,9 @@
 """The errors of everything that a user can put right."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 # Of an error; what is cut out of a longer one lies between file and key, and the remedy.
 _LONGEST, _REMEDY = 600, 200
 
@@ -14,6 +18,27 @@ class InputError(Exception):
 
 class SettingError(InputError):
     """The same of a setting, by who does not know the file that it comes from: key first."""
+
+
+@contextmanager
+def reading(path: Path, what: str, remedy: str) -> Iterator[None]:
+    """Say in one line that a file cannot be read, whatever a library raises on broken bytes.
+
+    Args:
+        path: The file.
+        what: What it should be.
+        remedy: What to do.
+
+    Raises:
+        InputError: The block raised something else.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = str(error)[:120] or type(error).__name__
+        raise InputError(f"{path}: cannot be read as {what} ({reason}); {remedy}") from None
 
 
 def _line(text: str) -> str:

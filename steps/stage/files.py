@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from steps.stage.errors import InputError, reading
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
@@ -56,28 +58,77 @@ def pack(folder: Path, archive: Path) -> None:
         content.add(folder, arcname=folder.name, filter=plain)
 
 
-def unpack(archive: Path, folder: Path) -> None:
+def unpack(archive: Path, folder: Path, *, links: bool = False) -> None:
     """Unpack the files of a tar archive below a folder.
 
     Python's own filter against names that lead elsewhere came with 3.11.4, after Debian's 3.11.
 
+    Args:
+        archive: The archive, compressed or not.
+        folder: Where its files go.
+        links: Whether symbolic links are allowed that stay in the folder, as programs have them;
+            files then keep their modes.
+
     Raises:
-        ValueError: A member is neither file nor folder, or lies outside.
+        InputError: It is broken, has something else than files and folders, or leads outside.
     """
     folder = folder.resolve()
-    with tarfile.open(archive) as content:
+    most = max(_LARGE, _RATIO * archive.stat().st_size) if archive.is_file() else 0
+    with (
+        reading(archive, "an archive", "run the step that made it again"),
+        tarfile.open(archive) as content,
+    ):
         for member in content:
             target = (folder / member.name).resolve()
-            if not target.is_relative_to(folder) or not (member.isfile() or member.isdir()):
-                raise ValueError(f"{archive}: will not unpack {member.name}")
-            source = content.extractfile(member)
-            if source is not None:
+            most -= member.size
+            if reason := _refused(member, target, folder, links):
+                raise InputError(f"{archive}: will not unpack {member.name!r}, which {reason}")
+            if most < 0:
+                raise InputError(f"{archive}: will not unpack {member.name!r}: it is too large")
+            if member.issym():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.symlink_to(member.linkname)
+            elif (source := content.extractfile(member)) is not None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with source, target.open("wb") as copy:
                     shutil.copyfileobj(source, copy)
+                if links:
+                    target.chmod(member.mode & _MODES)
+            else:
+                target.mkdir(parents=True, exist_ok=True)
+        if content.fileobj:
+            # Its end has the checksum.
+            content.fileobj.read(_PADDING)
+
+
+# Bytes that any archive may have unpacked, and how much larger it may be than packed.
+_LARGE = 2**30
+_RATIO = 100
+_PADDING = 2**20
+_MODES = 0o755
+
+
+def _refused(member: tarfile.TarInfo, target: Path, folder: Path, links: bool) -> str:
+    """Return why a member is not unpacked; nothing where it is."""
+    if not target.is_relative_to(folder):
+        return "lies outside"
+    known = member.isfile() or member.isdir() or (links and (member.issym() or member.islnk()))
+    if member.issparse() or not known:
+        return "is neither file nor folder"
+    if not member.issym():
+        return ""
+    # What 'name/..' is changes with what 'name' becomes.
+    plain = os.path.normpath(member.linkname) == member.linkname.rstrip("/")
+    if not plain or not (target.parent / member.linkname).resolve().is_relative_to(folder):
+        return "leads outside"
+    return "is there already" if target.exists() else ""
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 digest of a file."""
-    with path.open("rb") as file:
+    """Return the SHA-256 digest of a file.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    with reading(path, "a file", "check the path"), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

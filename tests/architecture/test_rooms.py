@@ -20,12 +20,14 @@ MAY_KNOW = {
     "steps/stage": set(),
     "steps/tracking": {"steps/stage"},
     "steps/madminer": set(),
-    "steps/events": set(),
+    "steps/events": {"steps/stage"},
     "steps/physics": {"steps/events"},
     "steps/programs": {"steps/madminer"},
     "steps/plots": set(),
     "steps/inference/morphing": set(),
-    "steps/inference": {"steps/events", "steps/madminer", "steps/inference/morphing"},
+    "steps/inference": {
+        *("steps/events", "steps/madminer", "steps/inference/morphing", "steps/stage"),
+    },
     "steps/inference/nuisance": {"steps/inference", "steps/inference/morphing"},
     "steps/backends": {"steps/events", "steps/physics", "steps/programs", "steps/stage"},
     "steps/settings": {

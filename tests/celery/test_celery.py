@@ -1,5 +1,6 @@
 """Runs whose steps are done by workers with a network each, some of which are lost meanwhile."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from machines import PASSWORD, ROOT, Broker, Machine, wait_for
+from toys import HOSTILE, got
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -78,9 +80,11 @@ def test_worker_without_server_is_one_line() -> None:
 
 
 def test_steps_are_shared_and_a_failure_is_told(toy, broker: Broker, machines) -> None:
-    run = start(toy, broker, "-p", "command=echo $WHERE > where; sleep 2")
+    text = f"text={json.dumps(HOSTILE)}"
+    run = start(toy, broker, "-p", "command=echo $WHERE > where; sleep 2", "-p", text)
     out, text = run.communicate(timeout=60)
     assert run.returncode == 0, text
+    assert got(toy.workdir / "first") == ["", HOSTILE]
     assert {p.read_text().strip() for p in toy.workdir.glob("many_*/where")} == {"a", "b"}
     told = [out, text]
     told += [p.read_text() for p in toy.workdir.rglob("*") if p.is_file() and p.name != "env"]

@@ -1,6 +1,8 @@
 """Whole runs of a small workflow: success, failure, interruption."""
 
+import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -9,7 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from toys import ROOT, Toy, from_init, stage, toy_stages
+import yaml
+from toys import HOSTILE, ROOT, Toy, from_init, got, stage, toy_stages
 
 pytestmark = pytest.mark.workflow
 
@@ -74,11 +77,33 @@ def test_success(toy):
     [
         (["-p", "text=a=1  b=0.5"], ["", "a=1  b=0.5"]),
         (["-p", "empty=''", "-p", "text=key: value"], ["", "key: value"]),
+        (["-p", f"text={json.dumps(HOSTILE)}"], ["", HOSTILE]),
     ],
 )
 def test_parameters_arrive_as_they_were_given(toy, given, expected):
     assert toy.run(*given).returncode == 0
-    assert (toy.workdir / "first" / "values").read_text().split("\n")[:-1] == expected
+    assert got(toy.workdir / "first") == expected
+
+
+def test_parameters_arrive_without_our_runner(toy):
+    """Bare ``yadage-run``; Packtivity's own executor is tried below."""
+    text = yaml.safe_dump({"text": HOSTILE, "command": "true"})
+    (toy.folder / "more.yml").write_text(text)
+    options = ["profile.yml", "more.yml", "--plugins", "scripts.engine.native"]
+    command = [Path(sys.executable).with_name("yadage-run"), "out", "workflow.yml", *options]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    shutil.copy(toy.folder / "spec/workflow.yml", toy.folder)
+    (toy.folder / "profile.yml").write_text("{empty: '', input_file: some.txt}")
+    done = subprocess.run(
+        [*command, "-d", f"initdir={toy.folder}"],
+        cwd=toy.folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert got(toy.folder / "out/first")[1] == HOSTILE
 
 
 def test_failure_ends_the_run_and_keeps_earlier_results(toy):
@@ -184,8 +209,10 @@ def test_containers(toy):
     docker.chmod(docker.stat().st_mode | stat.S_IXUSR)
     path = f"{tools}{os.pathsep}{os.environ['PATH']}"
     command = 'echo "error: it\'s full" >&2; exit 1'
-    result = toy.run("--runtime", "docker", "-p", f"command={command}", PATH=path)
+    text = f"text={json.dumps(HOSTILE)}"
+    result = toy.run("--runtime", "docker", "-p", f"command={command}", "-p", text, PATH=path)
     assert result.returncode == 1
+    assert got(tools) == ["", HOSTILE]
     assert ": it's full (log: .yadage.failed/many_" in result.stderr
     calls = (toy.folder / "calls").read_text()
     assert "pull" not in calls

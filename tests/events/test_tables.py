@@ -1,13 +1,18 @@
 """Tables of events in each format, written here and by other programs."""
 
+import os
+import subprocess
+import sys
+
 import h5py
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
 import uproot
+from broken import BROKEN
 
-from steps.events import tables
+from steps.events import observed, tables
 
 COLUMNS = {"pt": np.array([31.25, 40.5, 77.0]), "m": np.array([1.0, -2.0, 1e6])}
 ABOUT = {"pseudo": {"theta": {"a": 0.3}, "seed": 1}}
@@ -143,3 +148,81 @@ def test_what_cannot_be_read_is_one_line(tmp_path, make, message):
 def test_empty_cells_of_csv_are_counted_later(tmp_path):
     path = text("x.csv", "pt,m\n1,\n")(tmp_path)
     assert np.isnan(tables.read(str(path), ["m"]).columns["m"]).all()
+
+
+# ------------------------------------------------------------------ broken files
+FORMATS = [".h5", ".csv", ".parquet", ".root"]
+NAMES = ["pt", "m"]
+
+
+def written(folder, ending):
+    values = np.random.default_rng(1).normal(size=(2, 200))
+    tables.write(folder / f"x{ending}", dict(zip(NAMES, values, strict=True)), {})
+    return folder / f"x{ending}"
+
+
+@pytest.mark.parametrize("way", BROKEN)
+@pytest.mark.parametrize("ending", FORMATS)
+def test_broken_files_are_one_line(tmp_path, ending, way):
+    """But a truncated table of text, which may end between two events."""
+    if ending == ".csv" and way.startswith("truncated"):
+        return
+    path = written(tmp_path, ending)
+    BROKEN[way](path)
+    with pytest.raises(observed.ObservedError) as error:
+        observed.read(str(path), NAMES)
+    assert str(error.value).startswith(f"{path}: ")
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_line_of_text_that_ends_too_early_is_refused(tmp_path):
+    path = written(tmp_path, ".csv")
+    path.write_text(path.read_text().rpartition(",")[0])
+    with pytest.raises(observed.ObservedError, match="event 200 has 1 cells"):
+        observed.read(str(path), NAMES)
+
+
+def test_data_of_other_files_are_refused(tmp_path):
+    (tmp_path / "secret").write_bytes(bytes(80))
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["m"] = np.ones(10)
+        segments = [(str(tmp_path / "secret"), 0, h5py.h5f.UNLIMITED)]
+        file.create_dataset("pt", (10,), "f8", external=segments)
+    with pytest.raises(observed.ObservedError, match="pt: is kept in other files"):
+        observed.read(str(tmp_path / "x.h5"), NAMES)
+
+
+FUZZ = """
+import random, resource, sys
+from steps.events import observed
+
+resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30,) * 2)
+path, n = sys.argv[1], int(sys.argv[2])
+good, rng = open(path, "rb").read(), random.Random(1)
+for number in range(n):
+    content = bytearray(good)
+    for _ in range(rng.choice([1, 2, 5, 20])):
+        place = rng.choice([rng.randrange(len(content)), rng.randrange(min(600, len(content)))])
+        size = rng.choice([1, 1, 2, 4, 8, 64])
+        content[place : place + size] = rng.choice([rng.randbytes(size), b"\\xff" * size])
+    open(path, "wb").write(bytes(content))
+    print(number, end=" ", flush=True)
+    try:
+        observed.read(path, ["pt", "m"])
+    except observed.ObservedError as error:
+        assert len(str(error).splitlines()) == 1
+"""
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_random_bytes_end_in_one_line_or_are_read(tmp_path, ending):
+    """In a process of its own: libraries may crash on some."""
+    done = subprocess.run(
+        [sys.executable, "-c", FUZZ, written(tmp_path, ending), "100"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-300:] + done.stderr

@@ -1,14 +1,20 @@
 """Stages refuse what does not belong together: status 1, and one line that says what to do."""
 
 import shutil
+import tarfile
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import torch
 import yaml
+from broken import BROKEN, broken
 
 from inference.chains import call
+from steps.inference.morphing.polynomial import monomials
 from steps.settings import arguments, learning, stages
+from steps.stage import results
 
 
 @pytest.fixture
@@ -245,8 +251,14 @@ def test_events_of_negative_weight(checked, other, chain, small):
 
 
 def test_a_morphing_of_odd_powers(checked, other):
-    powers = [[0, 0], [1, 0], [0, 1], [3, 0], [1, 1], [0, 2]]
-    path = other(lambda file: exchange(file, "morphing/components", powers))
+    powers = np.array([[0, 0], [1, 0], [0, 1], [2, 0], [2, 1], [0, 2]])
+
+    def change(file):
+        at_benchmarks = monomials(file["benchmarks/values"][()], powers)
+        exchange(file, "morphing/components", powers)
+        exchange(file, "morphing/morphing_matrix", np.linalg.inv(at_benchmarks))
+
+    path = other(change)
     error = checked(data_file=path)
     assert f"{path}: the morphing has odd powers" in error
     assert "use estimator: parameterized" in error
@@ -279,6 +291,8 @@ def test_more_parameters_than_a_grid_can_have(checked, other):
         exchange(file, "parameters/names", names)
         values = file["benchmarks/values"][()]
         exchange(file, "benchmarks/values", np.hstack([values, 0 * values]))
+        powers = file["morphing/components"][()]
+        exchange(file, "morphing/components", np.hstack([powers, 0 * powers]))
 
     limits = {
         "region": {f"theta_{k}": {"min": -1.0, "max": 1.0} for k in range(4)},
@@ -312,3 +326,144 @@ def test_a_cut_that_no_event_is_below(checked, other):
     }
     error = checked(data_file=path, asymptotic_limits=limits)
     assert f"clip: values: no event of {path} has x0 below 2; the lowest is 2, raise it" in error
+
+
+# ------------------------------------------------------------------ broken files
+def packed_again(archive, folder, change):
+    """Unpack an archive, change the folder in it, and pack it."""
+    with tarfile.open(archive) as content:
+        content.extractall(folder / "in", filter="data")
+    change(folder / "in")
+    with tarfile.open(folder / "changed.tar.gz", "w:gz") as content:
+        for path in sorted((folder / "in").iterdir()):
+            content.add(path, path.name)
+    return folder / "changed.tar.gz"
+
+
+def replaced(name, content):
+    """Return a change of the one file of that name."""
+
+    def change(place):
+        (path,) = place.rglob(name)
+        path.write_bytes(content)
+
+    return change
+
+
+def without(name):
+    def change(place):
+        (path,) = place.rglob(name)
+        path.unlink()
+
+    return change
+
+
+def pickled(place):
+    (path,) = place.rglob("*_state_dict.pt")
+    torch.save(Path, path)
+
+
+def evaluate(run, data_file, model, *options):
+    common = ("--model-file", model, "--data-file", data_file)
+    return run.stage("evaluating", "evaluated", *common, *options)
+
+
+@pytest.mark.parametrize("way", BROKEN)
+def test_a_broken_model_is_refused(carl, line, refused, tmp_path, way):
+    model = broken(carl.folder / "training_carl_0/Model.tar.gz", way, tmp_path)
+    error = refused(evaluate(carl, line.path, model))
+    assert error.startswith(f"error: {model}: cannot be read as an archive (")
+    assert error.endswith("; run the step that made it again")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (without("training.yml"), "not made by a stage of this workflow"),
+        (without("losses.npy"), "cannot be read as a model of stage training ("),
+        (without("*_state_dict.pt"), "cannot be read as a model of stage training ("),
+        (without("*_x_stds.npy"), "cannot be read as a model of stage training ("),
+        (without("*_settings.json"), "cannot be read as a model of stage training ("),
+        (replaced("losses.npy", b"text"), "cannot be read as a model of stage training ("),
+        (replaced("*_state_dict.pt", b"text"), "cannot be read as a model of stage training ("),
+        (replaced("*_settings.json", b"{}"), "cannot be read as a model of stage training ("),
+        (replaced("training.yml", b"{version: 1"), "not made by a stage of this workflow"),
+        (pickled, "cannot be read as a model of stage training ("),
+        (lambda place: (place / "second").mkdir(), "cannot be read as a model of stage training ("),
+        (lambda place: (place / "a").symlink_to("/etc"), "will not unpack 'a', which is neither"),
+    ],
+)
+def test_a_model_that_training_did_not_make_is_refused(carl, line, refused, tmp_path, change, told):
+    model = carl.folder / "training_carl_0/Model.tar.gz"
+    error = refused(evaluate(carl, line.path, packed_again(model, tmp_path, change)))
+    assert told in error
+
+
+@pytest.mark.parametrize("way", BROKEN)
+def test_a_broken_reference_is_refused(carl, line, refused, tmp_path, way):
+    reference = broken(carl.reference, way, tmp_path)
+    model = carl.folder / "training_carl_0/Model.tar.gz"
+    for argv in (
+        evaluate(carl, line.path, model, "--reference-file", reference),
+        carl.stage("sampling", "drawn", "--data-file", line.path, "--reference-file", reference),
+    ):
+        error = refused(argv)
+        assert error.startswith(f"error: {reference}: ")
+        assert error.endswith("; run the stage that made it again")
+
+
+def test_a_reference_that_another_stage_wrote_is_refused(carl, line, refused, tmp_path):
+    results.write(tmp_path / "reference.h5", {"x": 1.0})
+    options = ("--data-file", line.path, "--reference-file", tmp_path / "reference.h5")
+    error = refused(carl.stage("sampling", "drawn", *options))
+    assert "has no 'expectation/region'; give what the right stage wrote" in error
+
+
+@pytest.mark.parametrize("way", BROKEN)
+def test_broken_results_are_refused(carl, refused, tmp_path, way):
+    archive = broken(carl.folder / "evaluating_carl_0/Results_carl.tar.gz", way, tmp_path)
+    options = ("--result-files", archive, "--reference-file", carl.reference)
+    error = refused(carl.stage("plotting", "plotted", *options))
+    assert error.startswith(f"error: {archive}: cannot be read as an archive (")
+
+
+@pytest.mark.parametrize("way", BROKEN)
+def test_a_broken_sample_is_refused(carl, refused, tmp_path, way):
+    if way in ("absent", "other"):
+        pytest.skip("told by what is missing, or no other HDF5")
+    column = broken(sample_of(carl) / "x_carl_train.npy", way, tmp_path)
+    error = refused(training(carl, column.parent))
+    assert error.startswith(f"error: {column}: cannot be read as a column of a sample (")
+
+
+@pytest.mark.parametrize("stage", ["check", "reference", "sampling"])
+@pytest.mark.parametrize("way", [*BROKEN, "NaN"])
+def test_a_broken_data_file_is_refused_by_every_stage(carl, line, refused, tmp_path, stage, way):
+    """By the first one, and by others that are called alone."""
+    if way == "NaN":
+        path = tmp_path / "data.h5"
+        shutil.copyfile(line.path, path)
+        with h5py.File(path, "a") as file:
+            file["samples/weights"][7] = np.nan
+    else:
+        (tmp_path / "one").mkdir()
+        shutil.copyfile(line.path, tmp_path / "one/data.h5")
+        path = broken(tmp_path / "one/data.h5", way, tmp_path)
+    argv = list(carl.stage(stage, "made", "--data-file", path))
+    if stage != "check":
+        place = argv.index("--input-file")
+        which = {"reference": stages.Reference, "sampling": stages.Sampling}[stage]
+        argv[place : place + 2] = ["--settings", settings_file(carl, tmp_path, which)]
+    error = refused(argv)
+    assert error.startswith(f"error: {path}: ")
+    assert not (carl.folder / "made/settings").exists()
+
+
+@pytest.mark.parametrize("way", ["absent", "folder"])
+def test_a_data_file_that_is_gone_is_refused_by_evaluating(carl, line, refused, tmp_path, way):
+    shutil.copytree(Path(line.path).parent, tmp_path / "one")
+    path = broken(tmp_path / "one" / Path(line.path).name, way, tmp_path)
+    argv = list(evaluating(carl, path))
+    place = argv.index("--input-file")
+    argv[place : place + 2] = ["--settings", settings_file(carl, tmp_path, stages.Evaluating)]
+    assert f"{path}: cannot be read as a file" in refused(argv)

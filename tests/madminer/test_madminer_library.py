@@ -1,6 +1,8 @@
 """The one adapter to MadMiner, and what it mends; each fault is there without the mend."""
 
 import ast
+import json
+import pickle
 import re
 import shutil
 from pathlib import Path
@@ -9,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from data_files import sound, text, write
 from inference.toys import draw, fit
 from madminer.limits import AsymptoticLimits
 
@@ -17,6 +20,8 @@ from steps.inference import networks
 from steps.inference.methods import METHODS
 from steps.inference.statistics import grid
 from steps.madminer import library
+from steps.madminer.estimator import Estimator
+from steps.madminer.information import Information
 from steps.madminer.library import (
     DataAnalyzer,
     FisherInformation,
@@ -28,6 +33,7 @@ from steps.madminer.library import (
     Trainer,
     histo,
 )
+from steps.madminer.setup import load_setup
 
 STEPS = Path(__file__).parents[2] / "steps"
 MODULES = {path.relative_to(STEPS).as_posix(): path for path in STEPS.rglob("*.py")}
@@ -222,3 +228,100 @@ def test_without_the_mends_madminer_cannot(with_nuisance, tmp_path, monkeypatch)
     monkeypatch.setattr(library.setups, "save_madminer_settings", library._original_save)
     with pytest.raises(AttributeError, match="value"):
         miner.save(str(tmp_path / "setup.h5"))
+
+
+# -------------------------------------------------------------- files of somebody else run no code
+class _Stolen:
+    """What creates a file where it is unpickled."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self):
+        return Path.touch, (self.place,)
+
+
+def _saved(folder: Path) -> Path:
+    """A network as MadMiner saves it."""
+    x = np.zeros((4, 2))
+    model = ScoreEstimator(n_hidden=(3,))
+    model.n_observables, model.n_parameters = 2, 1
+    model.initialize_input_transform(x)
+    model._create_model()
+    model.save(str(folder / "sally"))
+    Estimator.load(folder / "sally", "score")
+    return folder / "sally"
+
+
+@pytest.mark.parametrize("forced", ["0", "1"])
+def test_a_pickled_network_is_refused(tmp_path, monkeypatch, forced):
+    path = _saved(tmp_path)
+    torch.save(_Stolen(tmp_path / "stolen"), f"{path}_state_dict.pt")
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", forced)
+    with pytest.raises(pickle.UnpicklingError):
+        Estimator.load(path, "score")
+    assert not (tmp_path / "stolen").exists()
+    torch.load(f"{path}_state_dict.pt", weights_only=False)
+    assert (tmp_path / "stolen").exists()
+
+
+def test_a_pickled_scaling_is_refused(tmp_path):
+    path = _saved(tmp_path)
+    np.save(f"{path}_x_means.npy", np.array([_Stolen(tmp_path / "stolen")], dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        Estimator.load(path, "score")
+    assert not (tmp_path / "stolen").exists()
+
+
+@pytest.mark.parametrize("key", ["activation", "features", "n_hidden", "n_observables"])
+def test_settings_of_a_network_are_not_evaluated(tmp_path, monkeypatch, key):
+    path = _saved(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    settings = Path(f"{path}_settings.json")
+    text = "__import__('pathlib').Path('stolen').touch()"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {key: text}))
+    with pytest.raises((ValueError, TypeError)):
+        Estimator.load(path, "score")
+    assert not (tmp_path / "stolen").exists()
+
+
+@pytest.mark.parametrize("name", ["parameters/transforms", "observables/definitions"])
+def test_texts_of_a_data_file_are_not_evaluated(line, tmp_path, name):
+    path = tmp_path / "data.h5"
+    shutil.copyfile(line.path, path)
+    code = f"__import__('pathlib').Path({str(tmp_path / 'stolen')!r}).touch()"
+    with h5py.File(path, "a") as file:
+        file[name][...] = np.array([code.encode()] * len(file[name]), dtype="S256")
+    analyzer = DataAnalyzer(str(path))
+    load_setup(str(path))
+    texts = [parameter.transform for parameter in analyzer.parameters.values()]
+    texts += [observable.val_expression for observable in analyzer.observables.values()]
+    assert code in texts
+    assert not (tmp_path / "stolen").exists()
+
+
+def test_names_of_observables_are_not_evaluated(line, tmp_path):
+    """MadMiner hands an observable's name to Python where it fills a histogram."""
+    path = tmp_path / "data.h5"
+    shutil.copyfile(line.path, path)
+    name = "().__class__; x"
+    with h5py.File(path, "a") as file:
+        file["observables/names"][...] = np.array([name.encode()], dtype="S256")
+    settings = {"observable": name, "histogram_bins": 10, "histogram_range": [-3.0, 3.0]}
+    found, own = (
+        Information(str(of), np.zeros(1), 1e3).in_histogram(settings | {"observable": one})
+        for of, one in ((path, name), (line.path, "x0"))
+    )
+    np.testing.assert_array_equal(found[0], own[0])
+
+
+def test_names_in_any_script_are_read(tmp_path):
+    """MadMiner reads ASCII alone."""
+    names = ["Δφ jj", "delta phi, 'quoted'"]
+    arrays = sound() | {"observables/names": text(*names), "parameters/names": text("c₁")}
+    path = write(tmp_path / "data.h5", arrays)
+    analyzer = DataAnalyzer(str(path))
+    assert list(analyzer.observables) == names
+    assert list(analyzer.parameters) == ["c₁"]
+    settings = {"observable": names[0], "histogram_bins": 4, "histogram_range": [-2.0, 2.0]}
+    assert np.isfinite(Information(str(path), np.zeros(1), 1e3).in_histogram(settings)[0]).all()

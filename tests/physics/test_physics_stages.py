@@ -9,12 +9,14 @@ import h5py
 import numpy as np
 import pylhe
 import pytest
+from broken import BROKEN, broken
 from stages import ROOT, call_stage, checked, refusal
 
 from steps.backends import builtin, plans
-from steps.events import madminer_file, particle_file
+from steps.events import lhe, madminer_file, particle_file
 from steps.events.combination import morphed
 from steps.madminer.library import SampleAugmenter
+from steps.stage.errors import InputError
 
 N_EVENTS = 300
 INPUT = """
@@ -549,3 +551,56 @@ def test_an_undefined_observable_is_an_error(one, tmp_path):
     line = refusal("delphes", options)
     assert line.startswith("error: physics input file: observables: pt_j1 is undefined")
     assert not list(tmp_path.glob("data/*"))
+
+
+# ------------------------------------------------------------------ odd and broken files
+JOB = "sm_0"
+
+
+def test_a_folder_may_have_any_name(one, tmp_path):
+    """Pythia reads settings as text, where a path would end at its first space."""
+    place = tmp_path / "it's a; $(folder)"
+    way = {"settings": one.folder / "settings/pythia.yml", "output_dir": place}
+    call_stage("pythia", way | {"job_dir": one.folder / "jobs" / JOB})
+    found = particle_file.read(place / "events/particles.h5").particles
+    np.testing.assert_array_equal(found.momenta, one.particles(JOB).particles.momenta)
+
+
+def of_stage(one, tmp_path, name, **options):
+    settings = one.folder / "settings" / f"{name}.yml"
+    return refusal(name, {"settings": settings, "output_dir": tmp_path / "out", **options})
+
+
+@pytest.mark.parametrize("way", BROKEN)
+def test_broken_particles_are_refused(one, tmp_path, way):
+    events = one.folder / "pythia" / JOB / "events"
+    path = broken(events / "particles.h5", way, tmp_path)
+    line = of_stage(one, tmp_path, "delphes", events_dir=path.parent)
+    assert line.startswith(f"error: {path}: cannot be read as events of a job (")
+    assert line.endswith("; run the step that made it again")
+
+
+@pytest.mark.parametrize("way", BROKEN)
+def test_broken_events_of_a_job_are_refused(one, tmp_path, way):
+    path = broken(one.data[0], way, tmp_path)
+    files = {"config_file": one.config, "data_files": [path, *one.data[1:]]}
+    line = of_stage(one, tmp_path, "combine", **files)
+    assert line.startswith(f"error: {path}: cannot be read as a MadMiner file (")
+
+
+@pytest.mark.parametrize("way", BROKEN)
+@pytest.mark.parametrize("name", ["plan.yml", "grid.h5", "setup.h5"])
+def test_a_broken_plan_is_refused(one, tmp_path, name, way):
+    path = broken(one.folder / "jobs" / JOB / name, way, tmp_path)
+    line = of_stage(one, tmp_path, "pythia", job_dir=path.parent)
+    assert line.startswith(f"error: {path}: cannot be read as ")
+    assert line.count("; ") == 1
+
+
+@pytest.mark.parametrize("way", BROKEN)
+def test_broken_event_files_are_refused(one, tmp_path, way):
+    path = broken(one.folder / "pythia" / JOB / "events/events.lhe.gz", way, tmp_path)
+    for read in (lambda: lhe.read_weights(path, ["sm"], "sm"), lambda: lhe.read_incoming(path)):
+        with pytest.raises((InputError, lhe.WeightsError)) as error:
+            read()
+        assert len(str(error.value).splitlines()) == 1

@@ -1,14 +1,20 @@
 """Seeds, files that appear whole, numbers and facts between stages, errors and progress."""
 
+import io
+import os
 import tarfile
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from broken import BROKEN
 from hypothesis import given
 from hypothesis import strategies as st
 
 import steps
-from steps.stage import command, provenance, results, seeds
+from steps.arrays import decoded, encoded
+from steps.stage import command, files, provenance, results, seeds
 from steps.stage.errors import InputError, SettingError
 from steps.stage.files import atomic, unpack
 
@@ -94,6 +100,17 @@ def test_results_round_trip(tmp_path):
         np.testing.assert_array_equal(read[name], array)
 
 
+def test_results_that_were_changed_are_refused(tmp_path):
+    path = tmp_path / "results.h5"
+    results.write(path, {"a/b": np.eye(3), "c": b"text"})
+    with pytest.raises(InputError, match="has no 'd'; give what the right"):
+        results.read(path)["d"]
+    with h5py.File(path, "a") as file:
+        file["a/b"][0, 0] = 2.0
+    with pytest.raises(InputError, match="is not as a stage of this workflow wrote it"):
+        results.read(path)
+
+
 def test_input_error_ends_a_stage_with_one_line(capsys):
     def main():
         raise InputError("input.yml: methods: unknown")
@@ -159,19 +176,118 @@ def test_archives_unpack_below_their_folder(tmp_path):
     assert (tmp_path / "new" / "model" / "b" / "file").read_text() == "content"
 
 
-@pytest.mark.parametrize("name", ["../outside", "/outside", "model/../../outside"])
-def test_archives_that_lead_elsewhere_are_refused(tmp_path, name):
-    with tarfile.open(tmp_path / "bad.tar.gz", "w:gz") as archive:
-        archive.addfile(tarfile.TarInfo(name))
-    with pytest.raises(ValueError, match="outside"):
-        unpack(tmp_path / "bad.tar.gz", tmp_path / "new")
-    assert not (tmp_path / "outside").exists()
+def member(name: str, content: bytes = b"", **about) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    for key, value in about.items():
+        setattr(info, key, value)
+    return info, content
 
 
-def test_links_in_archives_are_refused(tmp_path):
-    link = tarfile.TarInfo("link")
-    link.type, link.linkname = tarfile.SYMTYPE, "/etc"
-    with tarfile.open(tmp_path / "bad.tar.gz", "w:gz") as archive:
-        archive.addfile(link)
-    with pytest.raises(ValueError, match="link"):
-        unpack(tmp_path / "bad.tar.gz", tmp_path / "new")
+def packed(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
+    with tarfile.open(path, "w:gz", format=tarfile.GNU_FORMAT) as archive:
+        for info, content in members:
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tuple[tarfile.TarInfo, bytes]:
+    return member(name, type=kind, linkname=target)
+
+
+STOLEN = member("link/stolen", b"x")
+HOSTILE = {
+    "above": [member("../stolen", b"x")],
+    "absolute": [member("/stolen", b"x")],
+    "above later": [member("a/../../stolen", b"x")],
+    "link": [link("link", ".."), STOLEN],
+    "absolute link": [link("link", "/"), STOLEN],
+    "link by way of a name": [link("link", "name/.."), link("name", "."), STOLEN],
+    "link to a link": [link("a", "."), link("a/link", ".."), STOLEN],
+    "over a link": [link("link", "../stolen"), member("link", b"x")],
+    "loop": [link("link", "link"), STOLEN],
+    "hard link": [link("link", "../secret", tarfile.LNKTYPE)],
+    "device": [member("link", type=tarfile.CHRTYPE)],
+    "pipe": [member("link", type=tarfile.FIFOTYPE)],
+    "too large": [member("large", bytes(2**20))],
+}
+
+
+@pytest.mark.parametrize("links", [False, True])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_archives_are_refused(tmp_path, monkeypatch, name, links):
+    monkeypatch.setattr(files, "_LARGE", 2**19)
+    (tmp_path / "secret").write_text("secret")
+    archive = packed(tmp_path / "bad.tar.gz", *HOSTILE[name])
+    with pytest.raises(InputError, match=r"bad\.tar\.gz: ") as error:
+        unpack(archive, tmp_path / "new", links=links)
+    assert "\n" not in str(error.value)
+    assert {path.name for path in tmp_path.iterdir()} <= {"secret", "bad.tar.gz", "new"}
+    for path in (tmp_path / "new").rglob("*"):
+        assert os.path.realpath(path).startswith(str(tmp_path / "new"))
+
+
+def test_a_sparse_member_is_refused(tmp_path):
+    """Of a few bytes in the archive, a file of terabytes."""
+    info, _ = member("large", type=tarfile.GNUTYPE_SPARSE)
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[386:398], header[398:410] = b"%011o\0" % 2**31, b"%011o\0" % 0
+    header[483:495] = b"%011o\0" % 2**32
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / "bad.tar").write_bytes(bytes(header) + bytes(1024))
+    with pytest.raises(InputError, match="will not unpack 'large'"):
+        unpack(tmp_path / "bad.tar", tmp_path / "new")
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 20, -1, -10, -100])
+def test_truncated_archives_are_refused(tmp_path, length):
+    random = np.random.default_rng(1).bytes(10_000)
+    archive = packed(tmp_path / "bad.tar.gz", member("a", random))
+    archive.write_bytes(archive.read_bytes()[:length])
+    with pytest.raises(InputError, match="cannot be read as an archive"):
+        unpack(archive, tmp_path / "new")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.write_text("text"), None])
+def test_what_is_no_archive_is_refused(tmp_path, make):
+    if make:
+        make(tmp_path / "bad")
+    with pytest.raises(InputError, match="cannot be read as an archive"):
+        unpack(tmp_path / "bad", tmp_path / "new")
+
+
+def test_links_and_modes_of_programs_stay(tmp_path):
+    place = tmp_path / "process"
+    (place / "bin").mkdir(parents=True)
+    (place / "bin/run").write_text("run")
+    (place / "bin/run").chmod(0o755)
+    (place / "sub").mkdir()
+    (place / "sub/run").symlink_to("../bin/run")
+    (place / "lib").symlink_to("bin/")
+    os.link(place / "bin/run", place / "bin/same")
+    files.pack(place, tmp_path / "good.tar.gz")
+    with pytest.raises(InputError, match="neither file nor folder"):
+        unpack(tmp_path / "good.tar.gz", tmp_path / "new")
+    unpack(tmp_path / "good.tar.gz", tmp_path / "programs", links=True)
+    for name in ("bin/run", "bin/same", "sub/run", "lib/run"):
+        path = tmp_path / "programs/process" / name
+        assert path.read_text() == "run"
+        assert os.access(path, os.X_OK)
+    assert (tmp_path / "programs/process/sub/run").is_symlink()
+
+
+@pytest.mark.parametrize("way", BROKEN)
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path, way):
+    path = tmp_path / "results.h5"
+    results.write(path, {"a": np.eye(3)})
+    BROKEN[way](path)
+    with pytest.raises(InputError, match="run the stage that made it again") as error:
+        results.read(path)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_texts_survive_in_any_script():
+    texts = ["x", "Δφ jj", "", "a" * 300]
+    np.testing.assert_array_equal(decoded(encoded(texts)), texts)
+    assert decoded(encoded([])) == []

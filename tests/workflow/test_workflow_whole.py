@@ -1,5 +1,6 @@
 """A small analysis through yadage-run: what users rely on, and what they do wrong."""
 
+import json
 import subprocess
 import sys
 import tarfile
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from matplotlib import pyplot as plt
+from toys import HOSTILE
 from workflow_runs import ROOT, SMALL, run
 
 import steps
@@ -20,7 +22,8 @@ pytestmark = pytest.mark.workflow
 @pytest.fixture(scope="module")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("small") / "run"
-    result = run("all", "--workdir", place, *SMALL)
+    user = f"mlflow_username={json.dumps(HOSTILE)}"
+    result = run("all", "--workdir", place, *SMALL, "-p", user)
     assert result.returncode == 0, result.stderr
     # Networks that hardly trained are told not to be reliable.
     assert "tracking" not in result.stderr
@@ -29,6 +32,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert tail[0].endswith("workflow_ml/plotting/plots")
     assert tail[1].startswith("data file:")
     assert tail[1].endswith("workflow_ph/combine/data/combined_delphes.h5")
+    assert not list(place.rglob("stolen"))
     return place
 
 

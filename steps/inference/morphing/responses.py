@@ -28,7 +28,7 @@ from itertools import product
 import numpy as np
 import torch
 
-from steps.arrays import Array
+from steps.arrays import Array, decoded, encoded
 from steps.inference.morphing.features import Features
 from steps.inference.morphing.networks import Stack
 from steps.inference.morphing.trainer import Cycle, Trainer
@@ -137,8 +137,8 @@ class Responses:
     def arrays(self) -> dict[str, Array]:
         """Return all of it as plain arrays by name."""
         return {
-            "names": np.array(self.names, "S"),
-            "kinds": np.array(self.features.kinds, "S"),
+            "names": encoded(self.names),
+            "kinds": encoded(self.features.kinds),
             "mean": self.features.mean,
             "width": self.features.width,
             "lines": self.lines,
@@ -149,7 +149,7 @@ class Responses:
     def of(cls, arrays: Mapping[str, Array]) -> "Responses":
         """Return what :meth:`arrays` gave."""
         stack = {k.removeprefix("stack/"): v for k, v in arrays.items() if k.startswith("stack/")}
-        names, kinds = (arrays[each].astype(str).tolist() for each in ("names", "kinds"))
+        names, kinds = (decoded(arrays[each]) for each in ("names", "kinds"))
         features = Features(kinds, arrays["mean"], arrays["width"])
         return cls(names, features, Stack.of(stack), arrays["lines"])
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from steps.arrays import Array
+from steps.arrays import Array, encoded
 from steps.inference import clipping, cross_fitted, reliability
 from steps.inference.clipping import Cuts
 from steps.inference.cross_fitted import Rates, Sample
@@ -254,7 +254,7 @@ class Limits:
         parts = breakdown.split(joints[0], best, model.sources)
         shifts = breakdown.impacts(joints[0], best)
         arrays |= breakdown.to_arrays(best, shifts, parts, name)
-        arrays["nuisance/names"] = np.array(model.names, "S")
+        arrays["nuisance/names"] = encoded(model.names)
         return cls(of, likelihoods, joints, best, arrays)
 
     def findings(self, facts: Facts, further: Sequence[Finding]) -> dict[str, Array]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from steps.arrays import Array
+from steps.arrays import Array, decoded
 from steps.inference import summary
 from steps.inference.nuisance import breakdown
 from steps.inference.nuisance.systematics import PREFIX
@@ -55,7 +55,7 @@ def read(runs: Sequence[Arrays], name: str, resolutions: Sequence[int]) -> Found
     ]
     return Found(
         curve=Curve.read(runs, f"{PREFIX}{name}", resolutions),
-        names=runs[0]["nuisance/names"].astype(str).tolist(),
+        names=decoded(runs[0]["nuisance/names"]),
         pulls=np.mean([best.pulls for best, _, _ in found], axis=0),
         impacts=np.mean([shifts for _, shifts, _ in found], axis=0),
         errors={source: np.mean([parts[source] for parts in every], axis=0) for source in every[0]},
