@@ -107,4 +107,4 @@ def _fill_defaults(content: dict[str, Any], of: Mapping[str, Any]) -> None:
         elif isinstance(content.get(key), list):
             for item in content[key]:
                 if isinstance(item, dict):
-                    _fill_defaults(item, sub["items"])
+                    _fill_defaults(item, sub.get("items", {}))

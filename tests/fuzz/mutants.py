@@ -307,7 +307,8 @@ def _move(tree: Tree, rng: Random) -> None:
     place = _pick(tree, rng, lambda parent, key: isinstance(parent, dict))
     other = _pick(tree, rng, lambda p, k: isinstance(p[k], dict))
     if place and other:
-        other[0][other[1]][place[1]] = copy.deepcopy(place[0].pop(place[1]))
+        into = other[0][other[1]]
+        into[place[1]] = copy.deepcopy(place[0].pop(place[1]))
 
 
 def _insert(tree: Tree, rng: Random) -> None:

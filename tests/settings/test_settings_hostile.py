@@ -42,6 +42,7 @@ def put(value, *keys):
         (PH, put(9, "set_morphing", "max_overall_power"), "set_morphing: max_overall_power: 9 is"),
         (PH, put(1e300, "benchmarks", 1, "value_1"), "benchmarks: 2: value_1: 1e+300 is greater"),
         (PH, put([1, 2], "shower"), "shower: [1, 2] is not a mapping; "),
+        (PH, put([{"a": 1}], "parameters", 0, "parameter_range"), "parameters: CWL2: parameter_ra"),
         (PH, put("/dev/zero", "shower", "card"), "shower: card: /dev/zero is longer than"),
         (PH, put("1[0]", "observables", 0, "definition"), "mend the expression (docs/inputs.md)"),
         (ML, put({"a": 1}, "asymptotic_limits", "region"), "region: key 'a' is not known; one"),
