@@ -77,7 +77,7 @@ def parse_yaml(text: str) -> Any:
         TextError: It is not YAML, or holds something else.
     """
     try:
-        content = yaml.load(text, _Loader)
+        content = _Loader(text).get_single_data()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else "is not YAML: "

@@ -615,7 +615,7 @@ def test_sweep_prints_the_best_setting_first(
         ("settings: [{magic: 1}]", "settings: line 1: 'magic=1' is not key=value"),
         (
             "settings: [{}, {hidden_layers: [a]}]",
-            "settings: line 2: hidden_layers=a: units",
+            "settings: line 2: hidden_layers=a: ",
         ),
         ("settings: [", "line 1: "),
     ],
