@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from scripts.engine.launch import ROOT
+from scripts.engine.parameters import Setting, find_file
 from steps.events import madminer_file, tables
 from steps.inference import pseudo_data, samples
 from steps.inference.simulation import Simulation
@@ -98,7 +100,8 @@ def _point(text: str, names: Sequence[str]) -> np.ndarray:
 
 
 def _luminosity(options: argparse.Namespace) -> float:
-    spec = learning.read(options.input_file_ml, parameters.read({}))
+    given = Setting(options.input_file_ml, "--input-file-ml", (Path.cwd(), ROOT / "inputs"))
+    spec = learning.read(Path(find_file(given)), parameters.read({}))
     return float(spec.evaluating["luminosity"])
 
 
@@ -114,9 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, default=Path("pseudo_data.h5"), help="its ending is the format")
     add("--seed", type=int, default=1, help="the same seed draws the same events")
     add("--luminosity", type=float, default=0.0, help="in 1/pb; 0: that of the input file")
-    add(
-        "--input-file-ml", type=Path, default=Path("inputs/ml/input.yml"), help="has the luminosity"
-    )
+    add("--input-file-ml", default="ml/input.yml", help="has the luminosity")
     return parser
 
 

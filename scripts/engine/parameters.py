@@ -174,12 +174,17 @@ def _final(name: str, setting: Setting | None) -> Any:
         option = "--" + name.replace("_", "-") + " FILE" if is_file else f"-p {name}=VALUE"
         raise UsageError(f"{name}: no value; set it in the profile or with {option}")
     if is_file:
-        return _file(setting)
+        return find_file(setting)
     # Users of the upstream workflow write '' for "none", quotes included.
     return "" if setting.value in _EMPTY else setting.value
 
 
-def _file(setting: Setting) -> str:
+def find_file(setting: Setting) -> str:
+    """Return the path of a file that is given relative to one of some folders.
+
+    Raises:
+        UsageError: It is in none of them.
+    """
     text, tree = split(str(setting.value))
     for folder in setting.folders:
         path = (folder / text).resolve()
