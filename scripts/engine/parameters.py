@@ -13,15 +13,13 @@ import yaml
 
 from scripts.engine.errors import UsageError
 from steps.stage.errors import InputError
-from steps.stage.texts import TextError, parse_yaml, read_yaml
+from steps.stage.texts import EMPTY, TextError, parse_yaml, read_yaml
 
 OPTIONAL = ("observed_file",)
 """Parameters whose values are files, or empty for none."""
 
 FILES = ("input_file", "input_file_ph", "input_file_ml", "data_file", "sweep_file", *OPTIONAL)
 """Parameters whose values are files."""
-
-_EMPTY = ("", "''")
 
 _REFUSED = frozenset("{}\0")
 
@@ -168,15 +166,14 @@ def merge(
 
 def _final(name: str, setting: Setting | None) -> Any:
     is_file = name in FILES
-    if name in OPTIONAL and (setting is None or not setting.value or setting.value in _EMPTY):
+    if name in OPTIONAL and (setting is None or not setting.value or setting.value in EMPTY):
         return ""
     if setting is None or (is_file and not setting.value):
         option = "--" + name.replace("_", "-") + " FILE" if is_file else f"-p {name}=VALUE"
         raise UsageError(f"{name}: no value; set it in the profile or with {option}")
     if is_file:
         return find_file(setting)
-    # Users of the upstream workflow write '' for "none", quotes included.
-    return "" if setting.value in _EMPTY else setting.value
+    return "" if setting.value in EMPTY else setting.value
 
 
 def find_file(setting: Setting) -> str:

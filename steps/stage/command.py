@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from steps.stage.errors import InputError, SettingError
+from steps.stage.texts import EMPTY
 
 FROM_INPUT = "-"
 """Last argument of a command line that goes on in standard input, see :func:`parser`."""
@@ -31,7 +32,7 @@ def _option(line: str) -> str:
     value = str(ast.literal_eval(literal))
     if "\0" in value:
         raise InputError(f"{name}: has a zero byte; leave it out")
-    return f"{name}={value}"
+    return f"{name}={'' if value in EMPTY else value}"
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

@@ -9,6 +9,9 @@ import yaml
 
 from steps.stage.errors import InputError
 
+EMPTY = ("", "''")
+"""What a user may write for no text: bare Yadage takes the empty one for a path that exists."""
+
 # Characters of a file, values in it with those that aliases repeat, and lists within lists.
 _LONGEST = 1_000_000
 _MOST = 100_000

@@ -24,6 +24,7 @@ from scripts.engine import parameters
 from scripts.engine.errors import UsageError
 from steps.stage import command
 from steps.stage.errors import InputError
+from steps.stage.texts import EMPTY
 
 ROOT = Path(__file__).resolve().parents[2]
 TOUCH = "touch stolen"
@@ -141,7 +142,17 @@ def test_no_step_lets_a_shell_read_values(tmp_path: Path, step: str) -> None:
     assert [option.partition("=")[2] for option in options] == [value] * len(names(text))
 
 
-@given(value=st.text())
+@pytest.mark.parametrize("file", ["reana.yaml", "reana-ph.yaml", "reana-ml.yaml"])
+def test_no_text_of_a_specification_is_no_text_in_a_step(file: str) -> None:
+    given = yaml.safe_load((ROOT / file).read_text())["inputs"]["parameters"]
+    empty = {name: value for name, value in given.items() if value in EMPTY}
+    assert empty or file == "reana-ph.yaml"
+    for name, value in empty.items():
+        line = filled(f"--{name}={{{name}!a}}", {name: value})
+        assert command._option(line) == f"--{name}="
+
+
+@given(value=st.text().filter(lambda text: text not in EMPTY))
 @settings(max_examples=300, deadline=None)
 def test_any_text_survives_its_line(value: str) -> None:
     (line,) = filled("--name={value!a}", {"value": value}).splitlines()
