@@ -25,7 +25,6 @@ from steps.inference.follow import effective_events, focus, reach
 from steps.inference.frames import NAMES, Frame
 from steps.inference.likelihood import Densities, Likelihood
 from steps.inference.morphing.processes import Part
-from steps.inference.morphing.responses import Response
 from steps.inference.simulation import Simulation
 from steps.inference.summary import Curve
 
@@ -75,8 +74,9 @@ class Scanned:
             likelihoods of these alone by name, nominal and of each bag, as if each bag had as many
             of them as the nominal sample.
         further: Error of ends that bags do not see, in units of half an interval.
-        corrected: Function from a cut and a likelihood of the events below it, nominal and of each
-            bag, to the likelihoods that limits are told of; None for the same ones.
+        corrected: Function from a cut, and the name of a likelihood of the events below it and what
+            this is, nominal and of each bag, to the likelihoods that limits are told of; None for
+            the same ones.
         prefix: What the names of its likelihoods begin with.
     """
 
@@ -85,7 +85,7 @@ class Scanned:
     multiplicity: Array
     likelihoods: Callable[[Array], Mapping[str, Sequence[Densities]]]
     further: float = 0.0
-    corrected: Callable[[float, Sequence[Densities]], Sequence[Likelihood]] | None = None
+    corrected: Callable[[float, str, Sequence[Densities]], Sequence[Likelihood]] | None = None
     prefix: str = ""
 
     def kept(self, cut: float) -> Array:
@@ -138,7 +138,7 @@ def of_sample(sample: Sample, kept: Array) -> Sample:
         part,
         sample.coefficients[kept],
         of and Part(of.number[kept], of.names),
-        response and Response(response.linear[:, kept], response.quadratic[:, kept]),
+        response and response.taken(kept),
     )
 
 
@@ -236,7 +236,9 @@ def _limits(scanned: Scanned, cut: float, region: Array) -> dict[str, Array]:
     for statistical, found in scanned.below(cut).items():
         name = f"{scanned.prefix}{statistical}"
         densities = [replace(each, region=region) for each in found]
-        likelihoods = scanned.corrected(cut, densities) if scanned.corrected else densities
+        likelihoods: Sequence[Likelihood] = densities
+        if scanned.corrected:
+            likelihoods = scanned.corrected(cut, statistical, densities)
         ends = intervals.widened(intervals.intervals(likelihoods, truth), scanned.further)
         arrays |= intervals.to_arrays(ends, name)
         facts = judging.facts(case, likelihoods)

@@ -282,12 +282,7 @@ def _hardened(
     assert task.learnt is not None
     simulation, learnt = analysis.simulation, task.learnt
     polynomial = simulation.polynomial
-    [monomials] = polynomial.weights(reference[None])
-
-    def there(weights: Array) -> Array:
-        at: Array = polynomial.coefficients(weights, events["benchmarks"]) @ monomials
-        return at
-
+    there = polynomial.combined(events["benchmarks"], polynomial.weights(reference[None])[0])
     varied = Varied.of(events, there, learnt.fold)
     assert varied is not None
     kinds = learnt.responses.features.kinds

@@ -191,9 +191,7 @@ class _Entry:
 def _entries(settings: stages.Plotting, reference: Arrays, runs: Runs) -> Iterator[_Entry]:
     """Yield the likelihoods that the input file asks for; the runs of a method are averaged."""
     if settings.plotting["rates"]:
-        curves = _curves(settings, [reference], "rate")
-        found = nuisances.read([reference], "rate", settings.resolutions)
-        yield _Entry("rate", "rate", True, *curves, clipping.read([reference], "rate"), found)
+        yield _entry(settings, [reference], ("rate", "rate"), "rate", with_rate=True)
     histogram, full = (
         ", ".join(decoded(reference[f"{name}_vars"])) for name in ("histogram", "reference")
     )
@@ -206,19 +204,30 @@ def _entries(settings: stages.Plotting, reference: Arrays, runs: Runs) -> Iterat
         for with_rate in sorted(set(settings.include_xsec), reverse=True):
             shown = label if with_rate else f"{label} (kinematics)"
             name = prefix + NAMES[with_rate]
-            curve, observed = _curves(settings, items, name)
-            found = nuisances.read(items, name, settings.resolutions)
-            yield _Entry(
-                shown,
-                source,
-                with_rate,
-                curve,
-                observed,
-                clipping.read(items, name),
-                found,
-                nuisances.read(items, f"{PREFIX}{name}", settings.resolutions),
-                clipping.read(items, f"{SYSTEMATICS}{name}") if found else (),
-            )
+            yield _entry(settings, items, (shown, source), name, with_rate=with_rate)
+
+
+def _entry(
+    settings: stages.Plotting,
+    items: Sequence[Arrays],
+    shown: tuple[str, str],
+    name: str,
+    *,
+    with_rate: bool,
+) -> _Entry:
+    """Return a likelihood by its name in files, that is shown by a label and what it is of."""
+    curve, observed = _curves(settings, items, name)
+    full = nuisances.read(items, name, settings.resolutions)
+    return _Entry(
+        *shown,
+        with_rate,
+        curve,
+        observed,
+        clipping.read(items, name),
+        full,
+        nuisances.read(items, f"{PREFIX}{name}", settings.resolutions),
+        clipping.read(items, f"{SYSTEMATICS}{name}") if full else (),
+    )
 
 
 def _curves(

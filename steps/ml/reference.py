@@ -1,6 +1,6 @@
 """Stage reference: where the likelihood lives, and what methods are compared to."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,17 +8,16 @@ import numpy as np
 
 from steps.arrays import Array, encoded
 from steps.events import data_file, madminer_file
-from steps.events.observed import Observed
 from steps.inference import clipping, histograms, judging, observing, samples
 from steps.inference.clipping import Cuts, Scanned
-from steps.inference.follow import effective_events, focus, joined, reach
-from steps.inference.frames import NAMES, Frame
-from steps.inference.histograms import Histogram
-from steps.inference.likelihood import Densities
+from steps.inference.follow import effective_events, joined, reach
+from steps.inference.frames import Frame
 from steps.inference.morphing.polynomial import FormError, Polynomial
+from steps.inference.nuisance import binned
 from steps.inference.nuisance.binned import Responding
-from steps.inference.nuisance.systematics import Limits, Nuisance
+from steps.inference.nuisance.systematics import Nuisance
 from steps.inference.observing import PREFIX
+from steps.inference.references import REFERENCE, References, focus
 from steps.inference.responding import Learnt, Varied
 from steps.inference.simulation import Simulation
 from steps.inference.targets import Target
@@ -46,25 +45,23 @@ def main() -> None:
     seen = observed.read(args.observed_file, setup.observables)
     names = {
         "histogram": settings.histogram_vars,
-        "reference": _reference_vars(settings, setup.observables),
+        REFERENCE: _reference_vars(settings, setup.observables),
     }
-    sample = _sample(settings, args.data_file)
-    simulation, fold = sample.simulation, sample.fold
-    filled = {
-        name: Histogram.of(simulation, [setup.observables.index(one) for one in these], fold)
-        for name, these in names.items()
-    }
+    columns = {name: list(map(setup.observables.index, these)) for name, these in names.items()}
+    sample = _sample(settings, args.data_file, columns)
+    references, simulation = sample.references, sample.references.simulation
     events, weights = Events(str(args.data_file)), simulation.weights(target.theta_true[None])[0]
     whole, far = target, reach(weights, target.luminosity)
     if settings.zoom:
-        target = replace(target, region=_focus(filled["reference"], target, far))
+        region = focus(references.likelihoods(target), target, far)
+        target = replace(target, region=region)
     if seen:
-        live = _observed_focus(filled["reference"], whole, far, seen)
+        live = focus(references.observed_likelihoods(whole, seen.x), whole, far)
         target = replace(target, region=joined(target.region, live))
     frame = Frame(target, settings.resolutions)
-    curves = _curves(filled, target)
+    curves = references.likelihoods(target)
     if seen:
-        curves |= _observed_curves(filled, target, seen)
+        curves |= references.observed_likelihoods(target, seen.x)
     n_expected = target.luminosity * events.cross_section(target.theta_true)
     # All events are worth as much each as those that were taken.
     effective = effective_events(weights) * events.n / len(weights)
@@ -83,9 +80,14 @@ def main() -> None:
             distance = observing.distance(likelihoods[0], best, target.theta_true)
             arrays[f"truth/{name}"] = np.array([*distance, np.nan, 0])
         report(done)
-    arrays |= _with_systematics(settings, sample, args.data_file, frame, filled)
+    varied = _varied(settings, sample, args.data_file, target.region)
+    if varied:
+        report = command.progress(len(curves), "likelihoods with systematics")
+        x = seen.x if seen else None
+        arrays |= varied.learnt.to_arrays()
+        arrays |= binned.limits(varied.responding, references, frame, curves, x, report)
     if settings.clip:
-        arrays |= _clipped(settings, setup, simulation, fold, names)
+        arrays |= _clipped(settings, setup, sample, varied)
     if settings.fisher_information["bool"]:
         theta = np.array(settings.fisher_information["theta_true"], dtype=float)
         information = Information(str(args.data_file), theta, settings.luminosity)
@@ -114,126 +116,79 @@ class _Sample:
 
     Attributes:
         events: See :func:`steps.inference.samples.varied`.
-        simulation: The same, with bags.
-        fold: Fold of each, ``(n,)``.
+        references: The same, with bags, and the histograms of them.
     """
 
     events: Mapping[str, Array]
-    simulation: Simulation
-    fold: Array
+    references: References
 
     def fold_of_file(self, n: int) -> Array:
         """Return the folds of all n events of the file; those not in the sample are in any."""
         fold = np.arange(n) % _FOLDS
-        fold[self.events["index"]] = self.fold
+        fold[self.events["index"]] = self.references.fold
         return fold
 
 
-def _sample(settings: stages.Reference, data_file: Path) -> _Sample:
+def _sample(
+    settings: stages.Reference, data_file: Path, columns: Mapping[str, Sequence[int]]
+) -> _Sample:
     rng = seeds.generator(settings.seed, "reference")
     n = Events(str(data_file)).n
     chosen = samples.some(n, settings.n_samples_train or n, rng)
     events = samples.varied(str(data_file), chosen)
     simulation = Simulation.of(events, np.array(settings.region), settings.n_bags, rng)
     fold = seeds.generator(settings.seed, "folds").permutation(len(chosen)) % _FOLDS
-    return _Sample(events, simulation, fold)
+    return _Sample(events, References(simulation, fold, columns))
 
 
-def _with_systematics(
-    settings: stages.Reference,
-    sample: _Sample,
-    data_file: Path,
-    frame: Frame,
-    filled: Mapping[str, Histogram],
-) -> dict[str, Array]:
-    """Return networks of responses, and limits with systematic uncertainties; nothing without.
+@dataclass(frozen=True)
+class _Varied:
+    """Events that respond to nuisance parameters, and the networks that know how."""
+
+    responding: Responding
+    learnt: Learnt
+
+
+def _varied(
+    settings: stages.Reference, sample: _Sample, data_file: Path, region: Array
+) -> _Varied | None:
+    """Learn the responses of events; None where there are none.
 
     Responses hardly depend on the parameters: they are those of weights averaged over the region.
     """
-    events = sample.events
-    polynomial = Polynomial.of(events["exponents"], frame.target.region)
+    events, simulation = sample.events, sample.references.simulation
+    polynomial = Polynomial.of(events["exponents"], region)
     try:
         polynomial.check_form(events["weights"])
     except FormError as error:
         if "nuisances" in events:
             print(f"no limits with systematics: {error}")
-        return {}
-
-    def averaged(weights: Array) -> Array:
-        mean: Array = polynomial.coefficients(weights, events["benchmarks"]) @ polynomial.average
-        return mean
-
-    varied = Varied.of(events, averaged, sample.fold)
+        return None
+    averaged = polynomial.combined(events["benchmarks"], polynomial.average)
+    fold = sample.references.fold
+    varied = Varied.of(events, averaged, fold)
     if varied is None:
-        return {}
+        return None
     names = madminer_file.read_setup(data_file).observables
     kinds = [settings.kinds.get(name) for name in names]
     responses = varied.learn(kinds, seeds.integer(settings.seed, "responses"))
     n, processes = Events(str(data_file)).n, varied.nominal.part.names
     learnt = Learnt(responses, processes, sample.fold_of_file(n))
-    responding = Responding.of(
-        sample.simulation,
-        events,
-        varied.nominal,
-        responses.unseen(events["x"], sample.fold),
-        list(map(Nuisance.of, madminer_file.read_systematics(data_file))),
-    )
-    models = {name: responding.of_histogram(each) for name, each in filled.items()}
-    models["rate"] = responding.of_rate()
-    arrays, curves = learnt.to_arrays(), _curves(filled, frame.target)
-    report = command.progress(len(curves), "likelihoods with systematics")
-    for done, (name, likelihoods) in enumerate(curves.items(), start=1):
-        model = models[name.partition("/")[0]]
-        arrays |= Limits.of(model, frame, name, likelihoods).arrays
-        report(done)
-    return arrays
-
-
-def _curves(filled: Mapping[str, Histogram], target: Target) -> dict[str, list[Densities]]:
-    """Return the likelihoods of the rate alone, and of each histogram."""
-    options = (target.region, target.theta_true, target.luminosity)
-    return _of_each(
-        filled, target, lambda of, rate: histograms.likelihoods(of, *options, with_rate=rate)
-    )
-
-
-def _of_each(
-    filled: Mapping[str, Histogram],
-    target: Target,
-    likelihoods: Callable[[Histogram, bool], list[Densities]],
-) -> dict[str, list[Densities]]:
-    """Return what a function makes of the rate alone, and of each histogram."""
-    # One bin for all events knows their number alone.
-    curves = {
-        "rate": [
-            replace(each, counts=each.counts.sum(keepdims=True), densities=each.norm[None])
-            for each in likelihoods(filled["reference"], True)
-        ]
-    }
-    for name, histogram in filled.items():
-        for with_rate in target.rates:
-            curves[f"{name}/{NAMES[with_rate]}"] = likelihoods(histogram, with_rate)
-    return curves
+    response = responses.unseen(events["x"], fold)
+    nuisances = list(map(Nuisance.of, madminer_file.read_systematics(data_file)))
+    return _Varied(Responding.of(simulation, events, varied.nominal, response, nuisances), learnt)
 
 
 def _clipped(
     settings: stages.Reference,
     setup: madminer_file.Setup,
-    simulation: Simulation,
-    fold: Array,
-    names: Mapping[str, Sequence[str]],
+    sample: _Sample,
+    varied: _Varied | None,
 ) -> dict[str, Array]:
     """Return limits against a cut, each where the likelihood below it lives."""
     target = Target.of({**vars(settings), "rates": settings.include_xsec})
-    columns = {name: [setup.observables.index(o) for o in these] for name, these in names.items()}
-
-    def likelihoods(kept: Array) -> dict[str, list[Densities]]:
-        part = clipping.of_simulation(simulation, kept)
-        return _curves(
-            {name: Histogram.of(part, these, fold[kept]) for name, these in columns.items()},
-            target,
-        )
-
+    references = sample.references
+    simulation = references.simulation
     case = judging.Case(
         Frame(target, settings.resolutions),
         target.region,
@@ -241,52 +196,21 @@ def _clipped(
         judging.Names(list(setup.parameters), setup.observables, list(setup.benchmarks)),
     )
     cuts = Cuts.of(settings.clip, target.region)
-    values = simulation.x[:, setup.observables.index(cuts.observable)]
-    scanned = Scanned(case, values, simulation.multiplicity, likelihoods)
+    column = setup.observables.index(cuts.observable)
+    scanned = Scanned(
+        case,
+        simulation.x[:, column],
+        simulation.multiplicity,
+        lambda kept: references.taken(kept).likelihoods(target),
+    )
     if settings.zoom:
-        cuts = clipping.follow(scanned, cuts, "reference/")
-    return clipping.scan(scanned, cuts)
-
-
-def _observed_curves(
-    filled: Mapping[str, Histogram], target: Target, seen: Observed
-) -> dict[str, list[Densities]]:
-    """Return the same as :func:`_curves` given observed events."""
-    options = (seen.x, target.region, target.luminosity)
-    found = _of_each(
-        filled,
-        target,
-        lambda of, rate: histograms.observed_likelihoods(of, *options, with_rate=rate),
-    )
-    return {f"{PREFIX}{name}": likelihoods for name, likelihoods in found.items()}
-
-
-def _focus(histogram: Histogram, target: Target, far: float) -> Array:
-    """Return where the likelihoods live."""
-    options = (target.region, target.theta_true, target.luminosity)
-    return focus(
-        [
-            histograms.likelihoods(histogram, *options, with_rate=with_rate)[0]
-            for with_rate in target.rates
-        ],
-        target.region,
-        target.theta_true,
-        far,
-    )
-
-
-def _observed_focus(histogram: Histogram, target: Target, far: float, seen: Observed) -> Array:
-    """Return where the likelihoods given observed events live."""
-    options = (seen.x, target.region, target.luminosity)
-    return focus(
-        [
-            histograms.observed_likelihoods(histogram, *options, with_rate=with_rate)[0]
-            for with_rate in target.rates
-        ],
-        target.region,
-        target.theta_true,
-        far,
-    )
+        cuts = clipping.follow(scanned, cuts, f"{REFERENCE}/")
+    arrays = clipping.scan(scanned, cuts)
+    if varied:
+        arrays |= binned.clipped(
+            varied.responding, references, sample.events, scanned, cuts, column
+        )
+    return arrays
 
 
 if __name__ == "__main__":

@@ -176,9 +176,9 @@ class Mixture:
         return Polynomial.of(EXPONENTS, REGION)
 
     # ---------------------------------------------------------------- likelihood
-    def joint(self, luminosity, *, with_rate):
+    def joint(self, luminosity, *, with_rate, below=6.0):
         """The joint likelihood of fine bins of the closed form; data are those expected at 0."""
-        x = np.linspace(self.cut, 6.0, 1500)
+        x = np.linspace(self.cut, below, 1500)
         scale = (x[1] - x[0]) * luminosity
         polynomial = self.polynomial()
         at = [self.total(x, theta) for theta in BENCHMARKS[:, 0]]
@@ -196,6 +196,15 @@ class Mixture:
         counts = densities[0] @ polynomial.weights(np.zeros((1, 1)))[0] + densities[1][:, 0]
         mixture = Rowed(polynomial, made, np.ones(len(x)))
         return Joint(mixture, REGION, Counts(counts, np.zeros(3)), with_rate)
+
+
+def given(toy, x, auxiliary, luminosity):
+    """The closed form of fine bins, given observed events ``(n,)`` and auxiliary measurements."""
+    form = toy.joint(luminosity, with_rate=True)
+    edges = np.linspace(toy.cut, 6.0, 1500)
+    at = np.clip(np.rint((x - toy.cut) / (edges[1] - edges[0])).astype(int), 0, 1499)
+    counts = np.bincount(at, minlength=1500).astype(float)
+    return form.of(Counts(counts, np.asarray(auxiliary, dtype=float)))
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,41 @@
 """Limits of the rate, of histograms and of scores with systematic uncertainties, against exact."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 from scipy.optimize import brentq, minimize
+from scipy.stats import chi2
 
-from inference.processes import BENCHMARKS, EXPONENTS, REGION, Mixture, averaged, learnt
-from steps.inference import histograms
+from inference.processes import (
+    BENCHMARKS,
+    EXPONENTS,
+    REGION,
+    Mixture,
+    averaged,
+    given,
+    learnt,
+    observe,
+)
+from steps.inference import clipping, histograms
 from steps.inference.analysis import Analysis, Parts
+from steps.inference.clipping import Cuts, Scanned
 from steps.inference.cross_fitted import Rates
 from steps.inference.frames import Frame
 from steps.inference.histograms import Histogram
+from steps.inference.judging import Case, Names
 from steps.inference.likelihood import Densities
 from steps.inference.morphing.polynomial import Polynomial
-from steps.inference.morphing.processes import Part
+from steps.inference.morphing.processes import Part, Processes
 from steps.inference.morphing.responses import Response
 from steps.inference.morphing.variations import Nominal
-from steps.inference.nuisance import breakdown, scores
+from steps.inference.nuisance import binned, breakdown, scores
 from steps.inference.nuisance.binned import Responding
+from steps.inference.nuisance.likelihood import Data
 from steps.inference.nuisance.scores import Scores
 from steps.inference.nuisance.systematics import Limits, Nuisance
+from steps.inference.references import References
 from steps.inference.responding import Varied
 from steps.inference.simulation import Simulation
 from steps.inference.targets import Target
@@ -36,14 +51,25 @@ NAMES = {True: "with_rate", False: "kinematics"}
 
 
 @pytest.fixture(scope="module")
-def responding():
+def made():
     drawn = TOY.draw(8000)
     events = drawn.events() | drawn.variations().to_arrays()
     fold = np.random.default_rng(3).permutation(len(events["x"])) % 4
     simulation = Simulation.of(events, REGION, 2, np.random.default_rng(2))
     response = learnt(events, fold).unseen(events["x"], fold)
     nominal = Varied.of(events, averaged, fold).nominal
-    return Responding.of(simulation, events, nominal, response, NUISANCES)
+    return events, Responding.of(simulation, events, nominal, response, NUISANCES)
+
+
+@pytest.fixture(scope="module")
+def responding(made):
+    return made[1]
+
+
+@pytest.fixture(scope="module")
+def references(responding):
+    columns = {"histogram": [0], "reference": [0]}
+    return References(responding.simulation, responding.nominal.fold, columns)
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +171,120 @@ def test_a_normalisation_adds_in_quadrature(responding):
     np.testing.assert_allclose(parts.total, np.hypot(np.sqrt(count), background) / slope, rtol=0.01)
 
 
+# ------------------------------------------------------------------ observed events
+def seen(nu, seed=3, luminosity=LUMINOSITY, theta=0.0):
+    return observe(TOY, luminosity, theta, nu, np.random.default_rng(seed))
+
+
+def quiet(_done):
+    pass
+
+
+@pytest.mark.parametrize("with_rate", [True, False])
+def test_observed_at_nu_zero_it_is_the_likelihood_without(responding, histogram, with_rate):
+    points, x = np.linspace(-0.9, 0.9, 9)[:, None], seen((0, 0, 0))[:, None]
+    model, data = responding.of_histogram(histogram), responding.seen(histogram, x)
+    options = (x, REGION, LUMINOSITY)
+    plain = histograms.observed_likelihoods(histogram, *options, with_rate=with_rate)
+    for bag, each in enumerate(plain):
+        joint = model.joint(each, bag, LUMINOSITY, data)
+        found = joint.value(np.hstack([points, np.zeros((9, 3))]))
+        expected = each(points)
+        np.testing.assert_allclose(found - found[4], expected - expected[4], atol=1e-6)
+
+
+@pytest.mark.parametrize("nu", [(0, 0, 1), (1, -1, 0)])
+def test_a_histogram_pulls_injected_nu_as_the_closed_form_does(responding, references, nu):
+    """2 400 events in 32 bins, of a simulation of six times as many."""
+    luminosity = 4 * LUMINOSITY
+    target = replace(TARGET, luminosity=luminosity, rates=(True,))
+    x = seen(nu, seed=5, luminosity=luminosity)
+    curves = references.observed_likelihoods(target, x[:, None])
+    found = binned.limits(responding, references, Frame(target, [5]), curves, x[:, None], quiet)
+    best, _, parts = breakdown.from_arrays(found, "observed/reference/with_rate")
+    joint = given(TOY, x, (0, 0, 0), luminosity)
+    right = breakdown.fit(joint, SM)
+    np.testing.assert_allclose(best.pulls[:, 0], right.pulls[:, 0], atol=0.35)
+    np.testing.assert_allclose(best.pulls[:, 1], right.pulls[:, 1], atol=0.08)
+    np.testing.assert_allclose(parts.total, breakdown.split(joint, right, GROUPS).total, rtol=0.15)
+    q, p_value, by_toys, n_toys = found["truth/systematics/observed/reference/with_rate"]
+    assert p_value == pytest.approx(chi2.sf(q, df=1))
+    assert q >= 0
+    assert np.isnan(by_toys)
+    assert n_toys == 0
+
+
+def test_the_rate_is_pulled_by_the_number_of_observed_events(responding, references):
+    """What theta cannot explain, as the rate has a minimum; see the rate above."""
+    target = replace(TARGET, rates=(True,))
+    few = seen((0, 0, 0))[::2, None]
+    curves = references.observed_likelihoods(target, few)
+    found = binned.limits(responding, references, FRAME, curves, few, quiet)
+    best, _, _ = breakdown.from_arrays(found, "observed/rate")
+    (plain, *_) = rate_alone(responding)
+    joint = responding.of_rate().joint(plain, 0, LUMINOSITY)
+    fewest = joint.of(Data(np.array([float(len(few))]), np.zeros(3)))
+    right = breakdown.fit(fewest, SM)
+    np.testing.assert_allclose(best.pulls, right.pulls, atol=1e-3)
+    assert best.pulls[1, 0] < -1
+
+
+# ------------------------------------------------------------------ below a cut
+CUT = 1.0
+
+
+def scanned(responding, references):
+    names = Names(["theta"], ["x"], ["zero", "one", "minus"])
+    simulation = responding.simulation
+    return Scanned(
+        Case(FRAME, REGION, simulation.weights, names),
+        simulation.x[:, 0],
+        simulation.multiplicity,
+        lambda kept: references.taken(kept).likelihoods(TARGET),
+    )
+
+
+def test_limits_below_a_cut_are_those_of_the_closed_form_there(made, references):
+    """Shifts of the energy move events across the cut."""
+    events, responding = made
+    below = responding.below(events, 0, CUT)
+    part = references.taken(responding.simulation.x[:, 0] < CUT)
+    model = binned.models(below, part)["reference"]
+    plain = part.likelihoods(TARGET)["reference/with_rate"]
+    found = Limits.of(model, FRAME, "cut", plain).arrays
+    joint = TOY.joint(LUMINOSITY, with_rate=True, below=CUT)
+    split = breakdown.split(joint, breakdown.fit(joint, SM), GROUPS)
+    _, _, parts = breakdown.from_arrays(found, "cut")
+    np.testing.assert_allclose(parts.total, split.total, rtol=0.1)
+    np.testing.assert_allclose(parts.statistics, split.statistics, rtol=0.1)
+    for source, errors in split.groups.items():
+        np.testing.assert_allclose(parts.groups[source], errors, atol=0.1 * split.total.max())
+
+
+def test_a_scan_has_limits_with_systematics_and_is_wider(made, references):
+    events, responding = made
+    cuts = Cuts("x", np.array([CUT, np.inf]), np.stack([REGION] * 2))
+    plain = scanned(responding, references)
+    alone = clipping.scan(plain, cuts)
+    found = binned.clipped(responding, references, events, plain, cuts, 0)
+    whole = Limits.of(
+        responding.of_histogram(references.filled["reference"]),
+        FRAME,
+        "all",
+        references.likelihoods(TARGET)["reference/with_rate"],
+    ).arrays
+    key = "clip/1/intervals/systematics/reference/with_rate/profiled/68"
+    np.testing.assert_allclose(
+        found[key], whole["intervals/systematics/all/profiled/68"], atol=1e-4
+    )
+    names = ("rate", "reference/with_rate", "histogram/kinematics")
+    for name, number, level in product(names, range(2), ("68", "95")):
+        end = f"clip/{number}/intervals/{{}}{name}/profiled/{level}"
+        low, high = found[end.format("systematics/")][0, 1:3]
+        least, most = alone[end.format("")][0, 1:3]
+        assert high - low >= most - least - 1e-3
+
+
 # ------------------------------------------------------------------ scores
 @pytest.fixture(scope="module")
 def analysis(responding):
@@ -199,6 +339,7 @@ def test_hardening_keeps_what_nu_would_take():
         simulation,
         Nominal(x, np.full(n, 1 / n), Part.alone(n), np.arange(n) % 2),
         Response(s * x[None, :, 1:], np.zeros((1, n, 1))),
+        Processes(polynomial, {"signal": True}),
         [rates],
         [Nuisance("tilt", "tilt", None, 0.0)],
     )

@@ -13,6 +13,7 @@ from inference.processes import (
     Mixture,
     exact_data,
     exact_model,
+    given,
     observe,
 )
 from steps.inference import cross_fitted, goodness
@@ -20,7 +21,6 @@ from steps.inference.evaluation import Evaluated
 from steps.inference.frames import Frame
 from steps.inference.judging import Names
 from steps.inference.nuisance import breakdown, experiments, systematics
-from steps.inference.nuisance.likelihood import Data as Counts
 from steps.inference.nuisance.profiling import Profiled
 from steps.inference.observing import Experiment
 from steps.inference.targets import Target
@@ -74,7 +74,7 @@ def test_injected_nu_are_pulled_as_the_closed_form_says(made, nu, auxiliary):
     found = joint(model, exact_data(TOY, x, 2), luminosity=luminosity)
     found = found.of(replace(found.data, auxiliary=np.array(auxiliary, dtype=float)))
     fit = breakdown.fit(found, TRUTH)
-    right = breakdown.fit(_binned(x, auxiliary, luminosity), TRUTH)
+    right = breakdown.fit(given(TOY, x, auxiliary, luminosity), TRUTH)
     # The simulation is not much larger than the data: half an error.
     np.testing.assert_allclose(fit.pulls[:, 0], right.pulls[:, 0], atol=0.3)
     np.testing.assert_allclose(fit.pulls[:, 1], right.pulls[:, 1], atol=0.05)
@@ -82,21 +82,6 @@ def test_injected_nu_are_pulled_as_the_closed_form_says(made, nu, auxiliary):
     energy, error = fit.pulls[2]
     assert error < 0.5
     assert energy == pytest.approx(nu[2], abs=4 * error)
-
-
-def _binned(x, auxiliary, luminosity):
-    """The closed form of fine bins, given the same events."""
-    form = TOY.joint(LUMINOSITY, with_rate=True)
-    factor = luminosity / LUMINOSITY
-    processes = [
-        replace(of, rate=factor * of.rate, varied=factor * of.varied)
-        for of in form.mixture.processes
-    ]
-    edges = np.linspace(TOY.cut, 6.0, 1500)
-    at = np.clip(np.rint((x - TOY.cut) / (edges[1] - edges[0])).astype(int), 0, 1499)
-    counts = np.bincount(at, minlength=1500).astype(float)
-    form = replace(form, mixture=replace(form.mixture, processes=processes))
-    return form.of(Counts(counts, np.array(auxiliary, dtype=float)))
 
 
 def test_profiled_intervals_of_observed_events_cover(made):

@@ -6,6 +6,7 @@ E[w(theta) | x], is a polynomial of the same monomials that is nowhere negative,
 m(theta)^T M m(theta) with the monomials m of the amplitude and a positive semidefinite matrix M.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -121,6 +122,20 @@ class Polynomial:
                 "set_morphing, or use estimator: parameterized"
             )
         return found
+
+    def combined(self, benchmarks: Array, monomials: Array) -> Callable[[Array], Array]:
+        """Return a function of weights at benchmarks ``(n, b)``: at a point or averaged, ``(n,)``.
+
+        Args:
+            benchmarks: Parameter points of the benchmarks, ``(b, p)``.
+            monomials: The weights' monomials at the point, or :attr:`average`, ``(c,)``.
+        """
+
+        def combination(weights: Array) -> Array:
+            found: Array = self.coefficients(weights, benchmarks) @ monomials
+            return found
+
+        return combination
 
     def check_form(self, weights: Array) -> None:
         """Refuse weights ``(n, b)`` at benchmarks that are no squares of amplitudes.

@@ -24,6 +24,7 @@ for all events of a process needs no network.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Self
 
 import numpy as np
 import torch
@@ -82,6 +83,10 @@ class Response:
     def logs(self) -> Array:
         """Return the log responses at nu = +1 and -1, ``(n_processes, n, k, 2)``."""
         return np.stack([self.quadratic + self.linear, self.quadratic - self.linear], axis=-1)
+
+    def taken(self, rows: Array) -> Self:
+        """Return those of some of the events, by number or truth value."""
+        return type(self)(self.linear[:, rows], self.quadratic[:, rows])
 
 
 @dataclass(frozen=True)

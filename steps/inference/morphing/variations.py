@@ -152,6 +152,11 @@ class Nominal:
     part: Part
     fold: Array
 
+    def taken(self, rows: Array) -> Self:
+        """Return some of the events, by number or truth value."""
+        part = Part(self.part.number[rows], self.part.names)
+        return type(self)(self.x[rows], self.weights[rows], part, self.fold[rows])
+
 
 @dataclass(frozen=True)
 class Pairs:

@@ -55,12 +55,7 @@ def closures(events: Mapping[str, Array], sample: Sample, theta: Array) -> list[
     variations, polynomial = Variations.of(events), sample.events.polynomial
     if variations is None or sample.response is None:
         return []
-
-    def there(weights: Array) -> Array:
-        at: Array = polynomial.coefficients(weights, events["benchmarks"]) @ monomials
-        return at
-
-    monomials = polynomial.weights(theta[None])[0]
+    there = polynomial.combined(events["benchmarks"], polynomial.weights(theta[None])[0])
     x = events["x"]
     nominal = Nominal(x, there(events["weights"]), Part.of(events), np.zeros(len(x), dtype=int))
     return responding.closures(nominal, variations.weighted(there), sample.response)

@@ -15,6 +15,7 @@ from steps.inference.frames import NAMES, Frame
 from steps.inference.hardened import hardened
 from steps.inference.nuisance.binned import Responding
 from steps.inference.nuisance.systematics import Limits
+from steps.inference.observing import PREFIX as OBSERVED
 
 
 @dataclass(frozen=True)
@@ -44,20 +45,27 @@ def limits(
         frame: Where limits are set.
 
     Returns:
-        Of each likelihood the arrays of :class:`steps.inference.nuisance.systematics.Limits`.
+        Of each likelihood, given the expected data and observed events if there are any, the arrays
+        of :class:`steps.inference.nuisance.systematics.Limits`; given observed events also what
+        :meth:`steps.inference.nuisance.systematics.Limits.truth` returns.
     """
     rates = analysis.simulation.rates(frame.target.luminosity)
     arrays: dict[str, Array] = {}
     for with_rate in frame.target.rates:
         bins = analysis.bins(_hardened(analysis, scores, with_rate=with_rate))
-        # The first ones are those given the expected data.
-        expected = analysis.binned(bins)[: len(rates)]
-        statistical = [
-            replace(each, rate=rate if with_rate else None)
-            for each, rate in zip(expected, rates, strict=True)
-        ]
+        every = analysis.binned(bins)
         model = responding.of_scores(analysis, bins)
-        arrays |= Limits.of(model, frame, NAMES[with_rate], statistical).arrays
+        # The first ones are those given the expected data.
+        for begin in range(0, len(every), len(rates)):
+            statistical = [
+                replace(each, rate=rate if with_rate else None)
+                for each, rate in zip(every[begin : begin + len(rates)], rates, strict=True)
+            ]
+            name = f"{OBSERVED if begin else ''}{NAMES[with_rate]}"
+            found = Limits.of(model, frame, name, statistical)
+            arrays |= found.arrays
+            if begin:
+                arrays |= found.truth(frame.target.theta_true)
     return arrays
 
 

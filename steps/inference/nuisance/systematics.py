@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from steps.arrays import Array, encoded
-from steps.inference import clipping, cross_fitted, reliability
+from steps.inference import clipping, cross_fitted, observing, reliability
 from steps.inference.clipping import Cuts
 from steps.inference.cross_fitted import Rates, Sample
 from steps.inference.evaluation import Evaluated, Random
@@ -257,6 +257,13 @@ class Limits:
         arrays["nuisance/names"] = encoded(model.names)
         return cls(of, likelihoods, joints, best, arrays)
 
+    def truth(self, theta: Array) -> dict[str, Array]:
+        """Return how far a point ``(p,)`` is from observed events, by Wilks' theorem alone."""
+        distance = observing.distance(
+            self.likelihoods[0], self.best.parameters[: len(theta)], theta
+        )
+        return {f"truth/{self.name}": np.array([*distance, np.nan, 0])}
+
     def findings(self, facts: Facts, further: Sequence[Finding]) -> dict[str, Array]:
         """Return why they are not reliable: by facts, and what else was found."""
         reasons = [*reliability.findings(facts), *further]
@@ -344,7 +351,7 @@ def clipped(
         sample = clipping.of_sample(model.sample, values < cut)
         return Model(sample, rates_below(cut), model.nuisances)
 
-    def with_all(cut: float, statistical: Sequence[Densities]) -> Sequence[Corrected]:
+    def with_all(cut: float, _: str, statistical: Sequence[Densities]) -> Sequence[Corrected]:
         return profiled(part(cut), statistical, luminosity)[0]
 
     scanned = clipping.of_networks(model.sample, values, evaluated.case)
