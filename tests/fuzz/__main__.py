@@ -7,17 +7,16 @@ size; each must end in results or in one line. The same seed gives the same muta
 
 import argparse
 import collections
-import multiprocessing
 import resource
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 
-from tests.fuzz import mutants, runs, verdicts
+from tests.fuzz import children, mutants, runs, verdicts
+from tests.fuzz.children import Send
 from tests.fuzz.mutants import Mutant
 from tests.fuzz.verdicts import ACCEPTED, FINDING, REFUSED, Verdict
 
@@ -83,7 +82,7 @@ def _mutant(seed: int, number: int) -> Mutant:
 def _checked(
     numbers: Sequence[int], seed: int, folder: Path, data_file: Path
 ) -> Iterator[tuple[int, Verdict]]:
-    """Check mutants in processes of their own, so that one that hangs or dies is but a finding."""
+    """Check mutants, some hundred in a process."""
     waiting = list(numbers)
     while waiting:
         shift, waiting = waiting[:_SHIFT], waiting[_SHIFT:]
@@ -98,35 +97,14 @@ def _checked(
 def _in_child(
     todo: Sequence[tuple[int, Mutant]], folder: Path, data_file: Path
 ) -> Iterator[Verdict]:
-    """Yield the verdicts of a process; after one that it does not give, no more."""
-    fork = multiprocessing.get_context("fork")
-    ours, theirs = fork.Pipe(duplex=False)
-    child = fork.Process(target=_check, args=(todo, folder, data_file, theirs))
-    child.start()
-    theirs.close()
-    try:
-        for _ in todo:
-            if not ours.poll(_PATIENCE):
-                yield Verdict(FINDING, f"takes more than {_PATIENCE} s")
-                return
-            try:
-                yield Verdict(*ours.recv())
-            except EOFError:
-                child.join()
-                yield Verdict(FINDING, f"the process died with status {child.exitcode}")
-                return
-    finally:
-        child.kill()
-        child.join()
+    return children.verdicts(_check, todo, folder, data_file, patience=_PATIENCE, n=len(todo))
 
 
-def _check(
-    todo: Sequence[tuple[int, Mutant]], folder: Path, data_file: Path, pipe: Connection
-) -> None:
+def _check(send: Send, todo: Sequence[tuple[int, Mutant]], folder: Path, data_file: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     folder.mkdir(exist_ok=True)
     for _, mutant in todo:
-        pipe.send(tuple(verdicts.judge(mutant, folder, data_file)))
+        send(verdicts.judge(mutant, folder, data_file))
 
 
 def _shortest(mutant: Mutant, verdict: Verdict, folder: Path, data_file: Path) -> Mutant:

@@ -1,6 +1,5 @@
 """Mutants that the check accepts, run through all stages at a tiny size."""
 
-import multiprocessing
 import os
 import resource
 import shutil
@@ -8,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,8 @@ import yaml
 
 from steps.physics import generator
 from steps.stage import command
+from tests.fuzz import children
+from tests.fuzz.children import Send
 from tests.fuzz.mutants import Mutant
 from tests.fuzz.verdicts import FINDING, REFUSED, Verdict, call, place, unclear
 
@@ -43,21 +43,8 @@ def run(mutant: Mutant, folder: Path, data_file: Path) -> Verdict:
         data_file: Events for machine learning, where the mutant does not change these.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    fork = multiprocessing.get_context("fork")
-    ours, theirs = fork.Pipe(duplex=False)
-    child = fork.Process(target=_report, args=(mutant, folder, data_file, theirs))
-    child.start()
-    theirs.close()
-    try:
-        if not ours.poll(_PATIENCE):
-            return Verdict(FINDING, f"takes more than {_PATIENCE} s")
-        return Verdict(*ours.recv())
-    except EOFError:
-        child.join()
-        return Verdict(FINDING, f"the process died with status {child.exitcode}")
-    finally:
-        child.kill()
-        child.join()
+    (verdict,) = children.verdicts(_report, mutant, folder, data_file, patience=_PATIENCE)
+    return verdict
 
 
 def events(folder: Path) -> Path:
@@ -72,7 +59,7 @@ def events(folder: Path) -> Path:
     return folder / "combine/data/combined_delphes.h5"
 
 
-def _report(mutant: Mutant, folder: Path, data_file: Path, pipe: Connection) -> None:
+def _report(send: Send, mutant: Mutant, folder: Path, data_file: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     used = int(time.process_time())
     resource.setrlimit(resource.RLIMIT_CPU, (used + _SECONDS, used + _SECONDS))
@@ -81,7 +68,7 @@ def _report(mutant: Mutant, folder: Path, data_file: Path, pipe: Connection) -> 
     for stream in (1, 2):
         os.dup2(nothing, stream)
     _hurry(mutant)
-    pipe.send(tuple(_run(mutant, folder, data_file)))
+    send(_run(mutant, folder, data_file))
 
 
 def _hurry(mutant: Mutant) -> None:
