@@ -1,5 +1,6 @@
-"""The particles that a detector identifies: PDG codes, and the masses that it takes for granted."""
+"""Particles that a detector identifies or misses, by PDG code, and the masses that it takes."""
 
 ELECTRON, MUON, PHOTON = 11, 13, 22
+INVISIBLE = (12, 14, 16)
 # In GeV.
 MASS = {ELECTRON: 0.000511, MUON: 0.10566, PHOTON: 0.0}

@@ -19,11 +19,10 @@ from particle import PDGID
 from steps.arrays import Array
 from steps.events.objects import Scales, scaled
 from steps.events.particles import Particles
-from steps.events.species import ELECTRON, MASS, MUON, PHOTON
+from steps.events.species import ELECTRON, INVISIBLE, MASS, MUON, PHOTON
 
 vector.register_awkward()
 
-_INVISIBLE = (12, 14, 16)
 _TRACKER_ETA, _CALORIMETER_ETA = 2.5, 5.0
 _ISOLATION_RADIUS, _ISOLATION_PT_MIN = 0.5, 0.5
 _ISOLATION_RATIO = {PHOTON: 0.12, ELECTRON: 0.12, MUON: 0.25}
@@ -139,7 +138,7 @@ def _charges(pdg_id: Array) -> Array:
 def _tracks(particles: Particles, rng: np.random.Generator) -> tuple[Array, Array]:
     """Return reconstructed tracks, and the particles left to the calorimeters (``pt`` is true)."""
     kind = np.abs(particles.pdg_id)
-    visible = ~np.isin(kind, _INVISIBLE)
+    visible = ~np.isin(kind, INVISIBLE)
     e, px, py, pz = particles.momenta[visible].astype(np.float64).T
     pt = np.hypot(px, py)
     true = _columns(

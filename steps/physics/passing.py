@@ -8,10 +8,13 @@ import vector
 
 from steps.arrays import Array
 from steps.events.particles import Particles
+from steps.events.species import ELECTRON, INVISIBLE, MUON, PHOTON
 from steps.physics.detector import JET_RADIUS, cluster
-from steps.physics.veto import INVISIBLE, OBJECTS
 
 vector.register_awkward()
+
+OBJECTS = {"photons": (PHOTON,), "leptons": (ELECTRON, MUON)}
+"""What a filter calls photons and leptons."""
 
 # An isolated photon or lepton has more than this share of the jet that it makes.
 _SHARE_OF_JET = 0.8

@@ -9,11 +9,8 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
-from steps.events.species import ELECTRON, MUON, PHOTON
-
-INVISIBLE = (12, 14, 16)
-OBJECTS = {"photons": (PHOTON,), "leptons": (ELECTRON, MUON)}
-"""What a filter on stable particles calls photons and leptons."""
+from steps.events.species import INVISIBLE
+from steps.physics.passing import OBJECTS
 
 # Shares of the filter's least transverse momentum at which a shower is looked at, and that partons
 # must have there; and of its least mass. Lost so are 0.5 % of what passes (docs/backgrounds.md).
