@@ -25,8 +25,9 @@ RUNTIMES = ("native", *containers.ENGINES)
 TRACKER = "YADAGE_CUSTOM_TRACKER"
 """Environment variable: the class that follows a run."""
 
-# Seconds between two looks of Yadage at its graph, each of which takes it about 0.1 s.
-_TICK = 0.5
+# Seconds between two looks of Yadage at its graph, each of which takes it about 0.01 s.
+_TICK = 0.2
+_QUERIES = "scripts.engine.queries"
 # Bytes of a disk that is full.
 _LITTLE = 65536
 # Longer than a step gets to end by itself.
@@ -109,7 +110,8 @@ def run(
     """
     init = workdir / "parameters.yml"
     init.write_text(yaml.safe_dump(dict(parameters), sort_keys=False, allow_unicode=True))
-    plugins = [*extension.plugins, *([site.backend.plugin] if site.runtime == "native" else [])]
+    of_backend = [site.backend.plugin] if site.runtime == "native" else []
+    plugins = [_QUERIES, *extension.plugins, *of_backend]
     command = [
         _program("yadage-run"),
         f"local:{workdir}",
@@ -122,7 +124,7 @@ def run(
         *["-b", site.backend.option.format(cores=site.cores), "-u", str(_TICK)],
         # Predicting results before steps ran costs Yadage a whole core with some tens of steps.
         *["-o", "disable_prepub=true"],
-        *(["--plugins", ",".join(plugins)] if plugins else []),
+        *["--plugins", ",".join(plugins)],
         *extension.options,
     ]
     log = workdir / YADAGE_LOG
