@@ -17,7 +17,7 @@ from toys import HOSTILE, ROOT, Toy, from_init, got, stage, toy_stages
 pytestmark = pytest.mark.workflow
 
 
-def wait_for(condition, seconds: float = 20.0) -> None:
+def wait_for(condition, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
