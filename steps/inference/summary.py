@@ -190,16 +190,14 @@ def _seen(truth: Array, goodness_of_fit: Mapping[str, Array]) -> dict[str, Any]:
         "true_point": {
             "q": round(q, _DIGITS),
             "p_by_chi-squared": round(wilks, _DIGITS),
-            "p_by_pseudo-experiments": _p_value(toys, n_toys),
+            "p_by_pseudo-experiments": _p_value(toys),
         },
         **({"goodness_of_fit": _fitting(goodness_of_fit, n_toys)} if goodness_of_fit else {}),
     }
 
 
-def _p_value(p: float, n_toys: float) -> float | str:
-    if np.isfinite(p):
-        return round(p, _DIGITS)
-    return "not known: no such pseudo-experiments" if n_toys else "not known: n_toys is 0"
+def _p_value(p: float) -> float | str:
+    return round(p, _DIGITS) if np.isfinite(p) else "not known: no such pseudo-experiments"
 
 
 def _fitting(found: Mapping[str, Array], n_toys: float) -> dict[str, Any]:
@@ -207,14 +205,14 @@ def _fitting(found: Mapping[str, Array], n_toys: float) -> dict[str, Any]:
         name: {
             "chi2": round(chi2, _DIGITS),
             "bins": int(bins),
-            "p": _p_value(p, n_toys),
+            "p": _p_value(p),
         }
         for name, (chi2, bins, p) in ((k, v.tolist()) for k, v in found.items())
         if name != goodness.ALL
     }
     return {
         "pseudo-experiments": int(n_toys),
-        "p": _p_value(float(found[goodness.ALL][-1]), n_toys),
+        "p": _p_value(float(found[goodness.ALL][-1])),
         "of_each": rows,
     }
 
