@@ -24,14 +24,13 @@ def code(root: Path, module: str) -> dict[str, str]:
         SHA-256 by path relative to the root, sorted.
     """
     found: dict[Path, str] = {}
-    left = [module]
+    left, seen = [module], {module}
     while left:
         for path in _files(root, left.pop()):
             if path not in found:
-                content = path.read_bytes()
-                found[path] = hashlib.sha256(content).hexdigest()
-                if path.suffix == ".py":
-                    left += _imports(root, path, content)
+                found[path], others = _read(root, path)
+                left += others - seen
+                seen |= others
     return {str(path.relative_to(root)): found[path] for path in sorted(found)}
 
 
@@ -43,16 +42,28 @@ def packages() -> str:
     return hashlib.sha256("\n".join([*system, *versions]).encode()).hexdigest()
 
 
-def _files(root: Path, module: str) -> Iterator[Path]:
-    """Yield the file of a module, those of the packages around it, and the data beside it."""
+@cache
+def _read(root: Path, path: Path) -> tuple[str, frozenset[str]]:
+    """Return the hash of a file, and the names of the repository's modules that it mentions.
+
+    To parse a file takes longest by far, and most stages share most of them.
+    """
+    content = path.read_bytes()
+    names = _imports(root, path, content) if path.suffix == ".py" else ()
+    return hashlib.sha256(content).hexdigest(), frozenset(names)
+
+
+@cache
+def _files(root: Path, module: str) -> tuple[Path, ...]:
+    """Return the file of a module, those of the packages around it, and the data beside it."""
     parts = module.split(".")
+    found = []
     for depth in range(1, len(parts) + 1):
         package = root.joinpath(*parts[:depth])
-        for file in (package / "__init__.py", package.with_suffix(".py")):
-            if file.is_file():
-                yield file
+        both = (package / "__init__.py", package.with_suffix(".py"))
+        found += [file for file in both if file.is_file()]
     folder = root.joinpath(*parts)
-    yield from _data(folder if folder.is_dir() else folder.parent)
+    return (*found, *_data(folder if folder.is_dir() else folder.parent))
 
 
 @cache
