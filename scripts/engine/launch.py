@@ -27,7 +27,7 @@ TRACKER = "YADAGE_CUSTOM_TRACKER"
 
 # Seconds between two looks of Yadage at its graph, each of which takes it about 0.01 s.
 _TICK = 0.2
-_QUERIES = "scripts.engine.queries"
+_POLLING = "scripts.engine.polling"
 # Bytes of a disk that is full.
 _LITTLE = 65536
 # Longer than a step gets to end by itself.
@@ -111,7 +111,7 @@ def run(
     init = workdir / "parameters.yml"
     init.write_text(yaml.safe_dump(dict(parameters), sort_keys=False, allow_unicode=True))
     of_backend = [site.backend.plugin] if site.runtime == "native" else []
-    plugins = [_QUERIES, *extension.plugins, *of_backend]
+    plugins = [_POLLING, *extension.plugins, *of_backend]
     command = [
         _program("yadage-run"),
         f"local:{workdir}",

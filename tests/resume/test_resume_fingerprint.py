@@ -31,6 +31,11 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def forget() -> None:
+    for known in (fingerprint.code, fingerprint._read, fingerprint._files, fingerprint._data):
+        known.cache_clear()
+
+
 def test_code_is_what_is_imported_named_or_lies_beside_it(root):
     assert list(fingerprint.code(root, "steps.ml.training")) == [
         "steps/__init__.py",
@@ -47,11 +52,11 @@ def test_code_is_what_is_imported_named_or_lies_beside_it(root):
 @pytest.mark.parametrize("file", FILES)
 def test_a_change_of_its_code_changes_a_step(root, file):
     before = fingerprint.code(root, "steps.ml.training")
-    fingerprint.code.cache_clear()
+    forget()
     (root / file).write_text(FILES[file] + "\n\n")
     after = fingerprint.code(root, "steps.ml.training")
     assert (before != after) == (file in before)
-    fingerprint.code.cache_clear()
+    forget()
 
 
 def test_stages_know_their_own_code_and_not_that_of_others():
