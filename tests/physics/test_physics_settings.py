@@ -109,10 +109,10 @@ def test_a_change_concerns_the_stages_that_it_should(
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, (10_000, 8000)),
+        ({}, (8000, 8000)),
         ({"num_events": 20_000}, (20_000, 8000)),
-        ({"num_procs_per_job": 0}, (10_000, 8000)),
-        ({"num_procs_per_job": 4}, (10_000, 2500)),
+        ({"num_procs_per_job": 0}, (8000, 8000)),
+        ({"num_procs_per_job": 4}, (8000, 2000)),
         ({"num_events": 100, "num_procs_per_job": 3}, (100, 34)),
         ({"num_events": 3, "num_procs_per_job": 3}, (3, 1)),
     ],
