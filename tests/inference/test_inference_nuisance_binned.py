@@ -183,7 +183,8 @@ def quiet(_done):
 @pytest.mark.parametrize("with_rate", [True, False])
 def test_observed_at_nu_zero_it_is_the_likelihood_without(responding, histogram, with_rate):
     points, x = np.linspace(-0.9, 0.9, 9)[:, None], seen((0, 0, 0))[:, None]
-    model, data = responding.of_histogram(histogram), responding.seen(histogram, x)
+    model = responding.of_histogram(histogram)
+    data = binned.seen(model, histogram, x)
     options = (x, REGION, LUMINOSITY)
     plain = histograms.observed_likelihoods(histogram, *options, with_rate=with_rate)
     for bag, each in enumerate(plain):

@@ -114,47 +114,25 @@ class Responding:
 
     def of_histogram(self, histogram: Histogram) -> Model:
         """Return the bins of a histogram, those of each fold as rows."""
+        columns, fold = histogram.columns, self.nominal.fold
         n_bags, n_folds, n_bins = histogram.events.shape
+        # Densities of about one.
+        region = histogram.polynomial.region
+        unit = histogram.norms() @ histogram.polynomial.weights(region.mean(axis=1)[None])[0]
         parts = {
-            name: densities.reshape(n_bags, n_folds * n_bins, -1)
-            for name, densities in self._densities(histogram).items()
+            name: Histogram.of(
+                replace(self.simulation, coefficients=own), columns, fold
+            ).densities.reshape(n_bags, n_folds * n_bins, -1)
+            / unit[:, None, None]
+            for name, own in self.parts.items()
         }
-        response = self._in_bins(histogram)
+        index, _ = histograms.bins(self.simulation.x[:, list(columns)], histogram.edges)
+        response = in_bins(self.nominal, self.response, index, n_bins)
         every = Response(
             *(np.tile(each, (1, n_folds, 1)) for each in (response.linear, response.quadratic))
         )
         model = self._model(parts, histogram.events.reshape(n_bags, -1), every)
         return replace(model, filled=histogram.filled())
-
-    def seen(self, histogram: Histogram, x: Array) -> Data:
-        """Return observed events ``(m, n_observables)`` as a histogram knows them.
-
-        They are in no fold: the mean of what the folds say judges them.
-        """
-        index, _ = histograms.bins(x[:, list(histogram.columns)], histogram.edges)
-        parts = {
-            name: densities.mean(axis=1)[:, index]
-            for name, densities in self._densities(histogram).items()
-        }
-        densities = self.processes.total(list(parts.values()))
-        return Data(x, densities, parts, self._in_bins(histogram).taken(index))
-
-    def _densities(self, histogram: Histogram) -> dict[str, Array]:
-        """Return the densities of each process by name, ``(1 + n_bags, n_folds, n_bins, c_p)``."""
-        columns, fold = histogram.columns, self.nominal.fold
-        # Densities of about one.
-        region = histogram.polynomial.region
-        unit = histogram.norms() @ histogram.polynomial.weights(region.mean(axis=1)[None])[0]
-        return {
-            name: Histogram.of(replace(self.simulation, coefficients=own), columns, fold).densities
-            / unit[:, None, None, None]
-            for name, own in self.parts.items()
-        }
-
-    def _in_bins(self, histogram: Histogram) -> Response:
-        x = self.simulation.x[:, list(histogram.columns)]
-        index, _ = histograms.bins(x, histogram.edges)
-        return in_bins(self.nominal, self.response, index, histogram.events.shape[-1])
 
     def of_scores(self, analysis: Analysis, bins: Binning) -> Model:
         """Return bins of scores, see :meth:`steps.inference.analysis.Analysis.bins`."""
@@ -182,6 +160,24 @@ class Responding:
         return Model(sample, self.rates, self.nuisances)
 
 
+def seen(model: Model, histogram: Histogram, x: Array) -> Data:
+    """Return observed events ``(m, n_observables)`` as the model of a histogram knows them.
+
+    They are in no fold: the mean of what the folds say judges them.
+    """
+    index, _ = histograms.bins(x[:, list(histogram.columns)], histogram.edges)
+    rows, response = model.sample.events, model.sample.response
+    assert response is not None
+
+    def mean(densities: Array) -> Array:
+        found: Array = densities.reshape(*histogram.events.shape, -1).mean(axis=1)[:, index]
+        return found
+
+    parts = {name: mean(own) for name, own in rows.parts.items()}
+    # All folds respond alike; the first one's bins are the first rows.
+    return Data(x, mean(rows.densities), parts, response.taken(index))
+
+
 def models(responding: Responding, references: References) -> dict[str, Model]:
     """Return the rate and the histograms that methods are compared to, by what they are of."""
     found = {name: responding.of_histogram(each) for name, each in references.filled.items()}
@@ -193,7 +189,7 @@ def limits(
     references: References,
     frame: Frame,
     curves: Mapping[str, Sequence[Densities]],
-    seen: Array | None,
+    observed: Array | None,
     report: Callable[[int], None],
 ) -> dict[str, Array]:
     """Return limits of the rate and of histograms with systematic uncertainties.
@@ -203,7 +199,7 @@ def limits(
         references: The same events, and the histograms.
         frame: Where limits are set.
         curves: Likelihoods of the references by name, without systematic uncertainties.
-        seen: The observed events of those that are given them, ``(m, n_observables)``.
+        observed: The observed events of those that are given them, ``(m, n_observables)``.
         report: Is told how many likelihoods are done.
 
     Returns:
@@ -212,8 +208,9 @@ def limits(
     """
     of = models(responding, references)
     data: dict[str, Data] = {}
-    if seen is not None:
-        data = {name: responding.seen(each, seen) for name, each in references.filled.items()}
+    if observed is not None:
+        filled = references.filled.items()
+        data = {name: seen(of[name], each, observed) for name, each in filled}
     arrays: dict[str, Array] = {}
     for done, (name, likelihoods) in enumerate(curves.items(), start=1):
         of_data, what = name.startswith(OBSERVED), source(name)
