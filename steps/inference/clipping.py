@@ -24,7 +24,6 @@ from steps.inference.cross_fitted import Sample
 from steps.inference.follow import effective_events, focus, reach
 from steps.inference.frames import NAMES, Frame
 from steps.inference.likelihood import Densities, Likelihood
-from steps.inference.morphing.processes import Part
 from steps.inference.simulation import Simulation
 from steps.inference.summary import Curve
 
@@ -137,7 +136,7 @@ def of_sample(sample: Sample, kept: Array) -> Sample:
     return Sample(
         part,
         sample.coefficients[kept],
-        of and Part(of.number[kept], of.names),
+        of and of.taken(kept),
         response and response.taken(kept),
     )
 

@@ -191,7 +191,7 @@ class _Entry:
 def _entries(settings: stages.Plotting, reference: Arrays, runs: Runs) -> Iterator[_Entry]:
     """Yield the likelihoods that the input file asks for; the runs of a method are averaged."""
     if settings.plotting["rates"]:
-        yield _entry(settings, [reference], ("rate", "rate"), "rate", with_rate=True)
+        yield _entry(settings, [reference], "rate", "rate", "rate", with_rate=True)
     histogram, full = (
         ", ".join(decoded(reference[f"{name}_vars"])) for name in ("histogram", "reference")
     )
@@ -204,13 +204,14 @@ def _entries(settings: stages.Plotting, reference: Arrays, runs: Runs) -> Iterat
         for with_rate in sorted(set(settings.include_xsec), reverse=True):
             shown = label if with_rate else f"{label} (kinematics)"
             name = prefix + NAMES[with_rate]
-            yield _entry(settings, items, (shown, source), name, with_rate=with_rate)
+            yield _entry(settings, items, shown, source, name, with_rate=with_rate)
 
 
 def _entry(
     settings: stages.Plotting,
     items: Sequence[Arrays],
-    shown: tuple[str, str],
+    label: str,
+    source: str,
     name: str,
     *,
     with_rate: bool,
@@ -219,7 +220,8 @@ def _entry(
     curve, observed = _curves(settings, items, name)
     full = nuisances.read(items, name, settings.resolutions)
     return _Entry(
-        *shown,
+        label,
+        source,
         with_rate,
         curve,
         observed,

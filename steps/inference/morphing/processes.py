@@ -133,6 +133,10 @@ class Part:
         """Return that of n events of one process."""
         return cls(np.zeros(n, dtype=int), [ALONE])
 
+    def taken(self, rows: Array) -> "Part":
+        """Return some of the events, by number or truth value."""
+        return Part(self.number[rows], self.names)
+
 
 def _constant(polynomial: Polynomial) -> int:
     """Return the number of the monomial that is one."""

@@ -154,8 +154,7 @@ class Nominal:
 
     def taken(self, rows: Array) -> Self:
         """Return some of the events, by number or truth value."""
-        part = Part(self.part.number[rows], self.part.names)
-        return type(self)(self.x[rows], self.weights[rows], part, self.fold[rows])
+        return type(self)(self.x[rows], self.weights[rows], self.part.taken(rows), self.fold[rows])
 
 
 @dataclass(frozen=True)
