@@ -19,7 +19,7 @@ def morphed(weights: Array, basis: Array, points: Array, exponents: Array) -> Ar
     Returns:
         Weights ``(n, m)``.
     """
-    known, wanted = (np.prod(x[:, None] ** exponents, axis=-1) for x in (basis, points))
+    known, wanted = (monomials(x, exponents) for x in (basis, points))
     found: Array = weights @ np.linalg.solve(known.T, wanted.T)
     return found
 
@@ -41,6 +41,67 @@ def shares(sampled: Array, n_events: Array) -> Array:
     return share
 
 
+def pooled_cross_sections(
+    sampled: Array, n_events: Array, cross_sections: Array, n_benchmarks: int
+) -> Array:
+    """Return the cross section of each benchmark in pb, before cuts, ``(n_benchmarks,)``.
+
+    It is the mean of what the jobs found, see :func:`pooled_norms`; zero where there are none.
+    """
+    weights = shares(sampled, n_events) * cross_sections
+    return np.bincount(sampled, weights, minlength=n_benchmarks)
+
+
+def fitted(values: Array, points: Array, exponents: Array) -> Array:
+    """Return the coefficients of the polynomial of the parameters that is nearest to values.
+
+    Args:
+        values: Values at the points, ``(b,)``.
+        points: Parameter points, ``(b, p)``.
+        exponents: Powers of each parameter in each monomial, ``(c, p)``.
+
+    Returns:
+        Coefficients ``(c,)``.
+    """
+    found: Array = np.linalg.lstsq(monomials(points, exponents), values, rcond=None)[0]
+    return found
+
+
+def monomials(points: Array, exponents: Array) -> Array:
+    """Return the monomials ``(b, c)`` of the parameters at points ``(b, p)``."""
+    found: Array = np.prod(points[:, None] ** exponents, axis=-1)
+    return found
+
+
+def from_mixture(weights: Array, sampled: Array) -> Array:
+    """Weight the events of any MadMiner file as drawn from the mixture of all benchmarks.
+
+    MadMiner weights an event relative to the sample that it came from. Drawn from the mixture of
+    all of them it has w_i / sum_b N_b w_b / sigma_b, which stage combine writes already.
+
+    Args:
+        weights: Weights of the benchmarks ``(n, b)`` in pb.
+        sampled: Index of the benchmark that each event was drawn at, -1 for backgrounds, ``(n,)``.
+
+    Returns:
+        Weights ``(n, b)`` in pb, summing to the cross sections.
+    """
+    counts = np.bincount(sampled[sampled >= 0], minlength=weights.shape[1])
+    samples = [b for b in np.flatnonzero(counts) if _is_drawn_at(weights[sampled == b, b])]
+    if len(samples) < np.count_nonzero(counts):
+        return weights
+    signal = sampled >= 0
+    density = weights[signal][:, samples] / weights[signal][:, samples].sum(axis=0)
+    weights = weights.copy()
+    weights[signal] /= (density @ counts[samples])[:, None]
+    return weights
+
+
+def _is_drawn_at(own_weights: Array) -> bool:
+    """Whether events were drawn at a benchmark: unweighted, all have the same weight there."""
+    return bool(np.ptp(own_weights) <= 1e-3 * abs(own_weights.mean()))
+
+
 def pooled_norms(
     sampled: Array, n_events: Array, cross_sections: Array, n_benchmarks: int
 ) -> Array:
@@ -57,7 +118,7 @@ def pooled_norms(
         sigma_b / N_b in pb, infinite where there are no events, ``(n_benchmarks,)``.
     """
     total = np.bincount(sampled, n_events, minlength=n_benchmarks)
-    mean = np.bincount(sampled, shares(sampled, n_events) * cross_sections, minlength=n_benchmarks)
+    mean = pooled_cross_sections(sampled, n_events, cross_sections, n_benchmarks)
     norms: Array = np.divide(mean, total, out=np.full(n_benchmarks, np.inf), where=total > 0)
     return norms
 

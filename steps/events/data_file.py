@@ -45,6 +45,7 @@ _FURTHER: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "benchmarks/is_reference": (_WHOLE, ("b",)),
     "samples/processes": (_WHOLE, ("n",)),
     "samples/events": (_WHOLE, ("n",)),
+    "samples/cross_sections": (_NUMBERS, ("processes", "physical benchmarks")),
     "sample_summary/background_events": (_NUMBERS, ()),
     "nuisance_parameters/names": (_TEXT, ("k",)),
     "nuisance_parameters/systematics": (_TEXT, ("k",)),
@@ -259,6 +260,14 @@ def _check_processes(file: _Open, known: Mapping[str, Array]) -> None:
     found = file.found["samples/processes"]
     names = _described("samples/processes: names", found.attrs.get("names"), str)
     _check_names("samples/processes: names", names)
+    before_cuts = known.get("samples/cross_sections")
+    if before_cuts is not None and (
+        before_cuts.shape != (len(names), np.count_nonzero(~_nuisance(known)))
+        or (before_cuts < 0).any()
+    ):
+        raise _UnsoundError(
+            "samples/cross_sections: are not those of all processes and benchmarks; combine again"
+        )
     index = known["samples/processes"]
     if not ((index >= 0) & (index < len(names))).all():
         raise _UnsoundError(f"samples/processes: some are none of {len(names)}; combine again")

@@ -16,6 +16,7 @@ import numpy as np
 
 from steps.arrays import Array
 from steps.events import expressions
+from steps.events.combination import from_mixture
 from steps.events.origin import SIGNAL, Origin
 from steps.stage.errors import reading
 
@@ -135,6 +136,52 @@ def read_weights(path: Path) -> tuple[Array, Array]:
         if "is_nuisance" in b:
             weights = weights[:, ~np.asarray(b["is_nuisance"][()], dtype=bool)]
     return exponents, weights
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Events as drawn from the mixture of all benchmarks.
+
+    Attributes:
+        observations: Values of the observables by name, ``(n,)`` each.
+        weights: Weights of the benchmarks ``(n, b)`` in pb, summing to the cross sections.
+        is_background: Which events do not depend on the parameters, ``(n,)``.
+        points: Parameter points of the benchmarks, ``(b, p)``.
+        exponents: Powers of each parameter in each monomial of the weights, ``(c, p)``.
+    """
+
+    observations: Mapping[str, Array]
+    weights: Array
+    is_background: Array
+    points: Array
+    exponents: Array
+
+
+def read_mixture(path: Path) -> Mixture:
+    """Read the events of any file that MadMiner wrote, without MadMiner.
+
+    Raises:
+        OSError: The file cannot be read.
+        KeyError: It has no morphing or no events; see :func:`steps.events.data_file.check`.
+    """
+    setup = read_setup(path)
+    exponents, weights = read_weights(path)
+    with h5py.File(path) as file:
+        x = file["samples/observations"][()].astype(float)
+        name = "samples/sampling_benchmarks"
+        sampled = file[name][()] if name in file else np.empty(0, dtype=int)
+    if len(sampled) < len(weights):  # MadMiner leaves them out where it does not know them
+        sampled = np.zeros(len(weights), dtype=int)
+    signal = sampled >= 0
+    counts = np.bincount(sampled[signal], minlength=weights.shape[1])
+    share = np.where(signal, counts[sampled] / max(signal.sum(), 1), 1.0)
+    return Mixture(
+        dict(zip(setup.observables, x.T, strict=True)),
+        from_mixture(weights * share[:, None], sampled),
+        ~signal,
+        np.array([list(values.values()) for values in setup.benchmarks.values()]),
+        exponents,
+    )
 
 
 def read_observable(path: Path, name: str) -> Array:
@@ -328,6 +375,27 @@ def write_processes(path: Path, processes: Processes) -> None:
         file["samples/processes"] = processes.index
         file["samples/processes"].attrs["names"] = json.dumps(list(processes.names))
         file["samples/events"] = processes.events
+
+
+def write_cross_sections(path: Path, cross_sections: Array) -> None:
+    """Add to a file, after its processes, what these have before cuts. MadMiner ignores it.
+
+    Args:
+        path: File to change.
+        cross_sections: In pb, with the factors that weights have too, of each process at each
+            benchmark, ``(n_processes, n_benchmarks)``.
+    """
+    with h5py.File(path, "a") as file:
+        file[_BEFORE_CUTS] = cross_sections
+
+
+def read_cross_sections(path: Path) -> Array | None:
+    """Return what :func:`write_cross_sections` wrote; None for files that do not say."""
+    with h5py.File(path) as file:
+        return file[_BEFORE_CUTS][()] if _BEFORE_CUTS in file else None
+
+
+_BEFORE_CUTS = "samples/cross_sections"
 
 
 def read_processes(path: Path) -> Processes:

@@ -9,6 +9,7 @@ import numpy as np
 
 from steps.arrays import Array
 from steps.events import madminer_file
+from steps.events.combination import from_mixture
 from steps.inference.methods import Kind, Method
 from steps.inference.morphing.variations import Shifted, Variations
 from steps.madminer.events import Events, Sampler
@@ -150,7 +151,8 @@ def mixture(data_file: str, index: Array | None = None) -> dict[str, Array]:
         ``process_names``: those that have any of these events.
     """
     events = Events(data_file)
-    x, weights = events.mixture()
+    x, weights, drawn = events.drawn()
+    weights = from_mixture(weights, drawn)
     index = np.arange(len(x)) if index is None else index
     return {
         "index": index,

@@ -46,27 +46,16 @@ class Events:
         gradients: Array = self._data.weighted_events(theta=point, derivative=True)[1]
         return gradients.T
 
-    def mixture(self) -> tuple[Array, Array]:
-        """Return all events as drawn from the mixture of what they were drawn from.
-
-        MadMiner weights an event relative to the sample that it came from. Drawn from the mixture
-        of all of them it has w_i / sum_b N_b w_b / sigma_b, which stage combine writes already.
+    def drawn(self) -> tuple[Array, Array, Array]:
+        """Return all events, and where they were drawn.
 
         Returns:
-            Observations ``(n, n_observables)`` and weights of the benchmarks ``(n, n_benchmarks)``
-            in pb.
+            Observations ``(n, n_observables)``; weights of the benchmarks ``(n, n_benchmarks)`` in
+            pb; the number of the benchmark that each was drawn at, -1 for backgrounds, ``(n,)``.
         """
         loader = self._data.event_loader(batch_size=None, return_sampling_ids=True)
         x, weights, drawn = next(loader)
-        counts = np.bincount(drawn[drawn >= 0], minlength=weights.shape[1])
-        samples = [b for b in np.flatnonzero(counts) if _is_drawn_at(weights[drawn == b, b])]
-        if len(samples) < np.count_nonzero(counts):
-            return x, weights
-        signal = drawn >= 0
-        density = weights[signal][:, samples] / weights[signal][:, samples].sum(axis=0)
-        weights = weights.copy()
-        weights[signal] /= (density @ counts[samples])[:, None]
-        return x, weights
+        return x, weights, drawn
 
     @property
     def benchmarks(self) -> Array:
@@ -125,8 +114,3 @@ def _complete(options: Mapping[str, Any]) -> dict[str, Any]:
         "folder": None,
         "filename": None,
     } | dict(options)
-
-
-def _is_drawn_at(own_weights: Array) -> bool:
-    """Whether events were drawn at a benchmark: unweighted, all have the same weight there."""
-    return bool(np.ptp(own_weights) <= 1e-3 * abs(own_weights.mean()))

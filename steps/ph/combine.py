@@ -10,7 +10,15 @@ import numpy as np
 
 from steps.arrays import Array
 from steps.events import madminer_file
-from steps.events.combination import mixture_weights, morphed, pooled_norms, shares
+from steps.events.combination import (
+    fitted,
+    mixture_weights,
+    monomials,
+    morphed,
+    pooled_cross_sections,
+    pooled_norms,
+    shares,
+)
 from steps.events.responses import Form, at_plus_and_minus_one, kept_variance
 from steps.settings import arguments, physics, stages
 from steps.settings.systematics import Entry, of_detector
@@ -64,6 +72,11 @@ def main() -> None:
         madminer_file.replace_events(path, events.observations, events.weights, events.sampled)
         about = madminer_file.Processes(processes, events.processes, events.events)
         madminer_file.write_processes(path, about)
+        before_cuts = [
+            k_factor * _cross_sections(_of(samples, name), args.config_file)
+            for name, k_factor in k_factors.items()
+        ]
+        madminer_file.write_cross_sections(path, np.array(before_cuts))
         if settings.systematics:
             described, logs = _responses(settings.systematics, events)
             madminer_file.write_systematics(path, described, logs)
@@ -123,6 +136,29 @@ def _processes(samples: Sequence[madminer_file.Sample]) -> list[str]:
     """Return the names of the processes, those that depend on the parameters first."""
     origins = sorted((sample.origin for sample in samples), key=lambda o: o.is_background)
     return list(dict.fromkeys(origin.name for origin in origins))
+
+
+def _of(samples: Sequence[madminer_file.Sample], process: str) -> list[madminer_file.Sample]:
+    return [sample for sample in samples if sample.origin.name == process]
+
+
+def _cross_sections(samples: Sequence[madminer_file.Sample], setup_file: Path) -> Array:
+    """Return the cross sections of a process before cuts at all benchmarks, in pb."""
+    benchmarks = madminer_file.read_setup(setup_file).benchmarks
+    origins = [sample.origin for sample in samples]
+    found = np.array([origin.cross_section for origin in origins])
+    n_events = np.array([origin.n_events for origin in origins])
+    if origins[0].is_background:
+        return np.full(len(benchmarks), np.average(found, weights=n_events))
+    names = list(benchmarks)
+    sampled = np.array([names.index(origin.benchmark) for origin in origins])
+    known = np.isin(np.arange(len(names)), sampled)
+    means = pooled_cross_sections(sampled, n_events, found, len(names))
+    # Benchmarks that no events were drawn at lie on the polynomial of the others.
+    points = np.array([list(values.values()) for values in benchmarks.values()])
+    exponents = madminer_file.read_exponents(setup_file)
+    coefficients = fitted(means[known], points[known], exponents)
+    return np.where(known, means, monomials(points, exponents) @ coefficients)
 
 
 def _moved(sample: madminer_file.Sample, name: str, side: int) -> madminer_file.Sample:
@@ -200,7 +236,7 @@ def _joined(
     logs: dict[str, list[Array]] = {e["name"]: [] for e in systematics if e["form"] != Form.SHIFTED}
     columns = []
     for number, (process, k_factor) in enumerate(k_factors.items()):
-        members = [sample for sample in samples if sample.origin.name == process]
+        members = _of(samples, process)
         observations, weights, sampled = _of_process(members, benchmarks)
         columns.append(
             (

@@ -121,6 +121,8 @@ BROKEN_SYSTEMATICS = [
     (having(benchmarks__is_reference=np.zeros(5, int)), "benchmarks/is_reference: marks none"),
     (at("samples/processes", 0, 2), "samples/processes: some are none of 2"),
     (having(samples__processes=np.zeros(N - 1, int)), "samples/processes: has shape"),
+    (having(samples__cross_sections=np.ones((2, 2))), "samples/cross_sections: are not those of"),
+    (having(samples__cross_sections=-np.ones((2, 3))), "samples/cross_sections: are not those of"),
     (without("samples/events"), "samples/events: missing beside samples/processes"),
     (without("samples/processes@"), "samples/processes: names: is no list in JSON"),
     (lambda a: a | {"samples/processes@names": "[1"}, "samples/processes: names: is no list"),

@@ -10,6 +10,7 @@ from stages import ROOT, call_stage, checked, refusal
 
 from steps.backends import plans
 from steps.events import madminer_file, particle_file
+from steps.events.combination import fitted, monomials
 from steps.madminer.library import SampleAugmenter
 from steps.physics import shower
 from steps.physics.passing import passing
@@ -287,6 +288,35 @@ def test_two_jobs_pool_to_what_one_has(one, two):
     first, second = background[:, 0], whole["weights"][whole["processes"] == 1][:, 0]
     errors = [w.sum() / np.sqrt(len(w)) for w in (first, second)]
     assert abs(first.sum() - second.sum()) < 4 * np.hypot(*errors)
+
+
+def test_the_file_knows_cross_sections_before_cuts(one, two):
+    """Those of the jobs, which events before cuts have too."""
+    for run in (one, two):
+        found = madminer_file.read_cross_sections(run.combined)
+        names = list(madminer_file.read_setup(run.combined).benchmarks)
+        signal = [madminer_file.read_sample(file).origin for file in run.data]
+        for number, benchmark in enumerate(names):
+            own = [o.cross_section for o in signal if o.benchmark == benchmark]
+            if own:
+                assert found[0, number] == pytest.approx(np.mean(own))
+        background = [o for o in signal if o.is_background]
+        expected = np.average(
+            [o.cross_section for o in background], weights=[o.n_events for o in background]
+        )
+        np.testing.assert_allclose(found[1], expected)
+    of_events = two.particles("sm_0").weights[:, 0].sum()
+    assert found[0, names.index("sm")] == pytest.approx(of_events, rel=0.05)
+
+
+def test_cross_sections_lie_on_a_polynomial(one):
+    """Also at a benchmark that no event was drawn at."""
+    found = madminer_file.read_cross_sections(one.combined)[0]
+    mixture = madminer_file.read_mixture(one.combined)
+    exponents = mixture.exponents
+    assert len(found) > len(exponents)
+    c = fitted(found, mixture.points, exponents)
+    np.testing.assert_allclose(monomials(mixture.points, exponents) @ c, found, rtol=0.05)
 
 
 def test_backgrounds_add_to_the_rate_alone(one):

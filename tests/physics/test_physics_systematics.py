@@ -195,7 +195,7 @@ def test_files_of_madminer_itself_are_read_too(every, tmp_path):
 def test_our_own_reading_leaves_nuisance_parameters_at_zero(every, none):
     file, plain = Events(str(every.path)), Events(str(none.path))
     assert file.benchmarks.shape == plain.benchmarks.shape == (3, 1)
-    _, weights = file.mixture()
+    _, weights, _ = file.drawn()
     assert weights.shape == (file.n, 3)
     np.testing.assert_allclose(weights, every.columns()["weights"][:, :3])
     assert file.weighted("sm")[1].sum() == pytest.approx(weights[:, 0].sum())
