@@ -18,6 +18,8 @@ CORES ?=
 THETA ?=
 OUT ?= pseudo_data.h5
 SEED ?= 1
+# pyhf has an environment of its own, where the steps of its image run.
+export VENV_RECAST ?= $(abspath $(VENV))-recast
 # FRESH=1 runs all steps, also those that are done already.
 FRESH ?=
 # Settings to compare, and the data for it: those of the last run.
@@ -47,15 +49,16 @@ OPTIONS = --profile "$(PROFILE)" --runtime "$(RUNTIME)" --backend "$(BACKEND)" -
 PH = --input-file-ph "$(INPUT_FILE_PH)"
 ML = --input-file-ml "$(INPUT_FILE_ML)" $(if $(OBSERVED),--observed-file "$(OBSERVED)")
 
-.PHONY: help run run-ph run-ml pseudo-data status verify gc worker \
+.PHONY: help run run-ph run-ml run-recast pseudo-data status verify gc worker \
 	reana-check reana-run reana-status reana-download sweep mlflow-server \
 	yadage-run yadage-clean test test-slow test-all test-images test-faults test-fuzz check audit docs graph lock bench validate validate-networks validate-limits clean \
-	build build-madminer build-ph build-ph-madgraph build-delphes build-ml build-workflow push wheelhouse
+	build build-madminer build-ph build-ph-madgraph build-delphes build-ml build-recast build-workflow push wheelhouse
 
 help:
 	@echo "make run                                the whole analysis, from theory to limits"
 	@echo "make run-ph [INPUT_FILE_PH=...]         physics alone"
 	@echo "make run-ml DATA_FILE=... [INPUT_FILE_ML=...]  machine learning alone"
+	@echo "make run-recast [DATA_FILE=...]         a signal against background and data of an analysis, by pyhf"
 	@echo "make run OBSERVED=...                   observed limits beside the expected ones"
 	@echo "make pseudo-data THETA='0.3,-0.2' [DATA_FILE=... OUT=... SEED=...]  events to try that with"
 	@echo "make status [HALF=ph|ml]                what is done, what would run and why; runs nothing"
@@ -76,7 +79,7 @@ help:
 	@echo "make audit                              known vulnerabilities of the pinned packages"
 	@echo "make docs graph                         generated documentation; pictures of the stages (needs graphviz)"
 	@echo "make lock [LOCK_ARGS=--upgrade]         the pins of the requirements"
-	@echo "make build [OWNER=...] [TAG=...]        container images (build-madminer, build-ph, build-ml)"
+	@echo "make build [OWNER=...] [TAG=...]        container images (build-madminer, build-ph, build-ml; build-recast)"
 	@echo "make wheelhouse                         packages for a build without network"
 	@echo "make push REGISTRY=... OWNER=...        images to a registry"
 	@echo "Variables: PROFILE=test|default|full|FILE WORKDIR=... CORES=... RUNTIME=native|docker|podman FRESH=1 ARGS=..."
@@ -93,6 +96,11 @@ run-ph: $(VENV)/run.stamp $(CELERY)
 
 run-ml: $(TRACKED) $(CELERY)
 	@$(RUN) ml $(OPTIONS) $(ML) --data-file "$(DATA_FILE)"
+
+# Docs: docs/recast.md. Events of DATA_FILE, or of the physics half, which then runs first.
+run-recast: PROFILE := $(if $(filter default,$(PROFILE)),recast,$(PROFILE))
+run-recast: $(VENV)/run.stamp $(VENV_RECAST)/recast.stamp $(CELERY)
+	@$(RUN) $(if $(DATA_FILE),recast,ph-recast) $(OPTIONS) $(PH) --data-file "$(DATA_FILE)"
 
 # Docs: docs/observed.md. Events of the last run, by default.
 pseudo-data: $(VENV)/run.stamp
@@ -154,11 +162,11 @@ define pytest
 		-n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 endef
 
-test: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp
+test: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp $(VENV_RECAST)/recast.stamp
 	$(call pytest,"not slow and not images")
 
 # What takes long or needs programs of the system: redis-server, an engine for containers.
-test-slow: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp
+test-slow: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp $(VENV_RECAST)/recast.stamp
 	$(call pytest,"slow and not images")
 
 test-all: test test-slow test-images
@@ -253,6 +261,10 @@ FROM_PH = --build-arg BASE_IMAGE=$(IMAGE)/madminer-workflow-ph:$(TAG) \
 build-ph-madgraph: build-ph
 	$(call build,ph-madgraph,madminer-workflow-ph-madgraph,$(FROM_PH))
 
+# Stands by itself, and is built by itself.
+build-recast:
+	$(call build,recast,madminer-workflow-recast)
+
 build-delphes:
 	$(call build,delphes,madminer-delphes)
 
@@ -299,19 +311,25 @@ lock:
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(PYTHON) -m venv "$$tools" && \
 	"$$tools"/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) && \
 	export UV_PYTHON_DOWNLOADS=never && cd requirements && \
-	for name in test run mlflow celery reana; do \
-		case $$name in test|reana) options='$(LOCK_ARGS)' ;; *) options='--constraint test.txt' ;; esac; \
+	for name in test run mlflow celery reana recast; do \
+		case $$name in test|reana|recast) options='$(LOCK_ARGS)' ;; *) options='--constraint test.txt' ;; esac; \
 		$(LOCK) $$options --output-file $$name.txt $$name.in >/dev/null && \
 		sed $(UNLOCKED) $$name.txt >"$$tools"/$$name.txt && cp "$$tools"/$$name.txt $$name.txt || exit 1; \
 	done
 
 clean: yadage-clean
-	@rm -rf $(VENV) $(VENV_REANA)
+	@rm -rf $(VENV) $(VENV_REANA) $(VENV_RECAST)
 
 $(VENV_REANA)/reana.stamp: requirements/reana.txt
 	@echo "installing reana-client into $(VENV_REANA) (once; a minute or two)"
 	@test -x $(VENV_REANA)/bin/python || $(PYTHON) -m venv $(VENV_REANA)
 	@$(VENV_REANA)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(VENV_RECAST)/recast.stamp: requirements/recast.txt
+	@echo "installing pyhf into $(VENV_RECAST) (once; half a minute)"
+	@test -x $(VENV_RECAST)/bin/python || $(PYTHON) -m venv $(VENV_RECAST)
+	@$(VENV_RECAST)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(VENV)/mlflow.stamp $(VENV)/celery.stamp: $(VENV)/run.stamp

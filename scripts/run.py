@@ -33,6 +33,7 @@ class Target(NamedTuple):
 
 _DATA = "combine/data/combined_delphes.h5"
 _PLOTS = "plotting/plots"
+_LIMITS, _RESULTS = (f"interpretation/{name}.png" for name in ("limits", "results"))
 TARGETS = {
     "all": Target(
         Specification(ROOT, "workflow/workflow.yml"),
@@ -51,6 +52,22 @@ TARGETS = {
         ".yadage-ml",
         {"input_file_ml": "input_file"},
         {"plots": _PLOTS},
+    ),
+    "recast": Target(
+        Specification(ROOT / "workflow/recast", "workflow.yml"),
+        ".yadage-recast",
+        {},
+        {"limits": _LIMITS, "events": _RESULTS},
+    ),
+    "ph-recast": Target(
+        Specification(ROOT, "workflow/recast.yml"),
+        ".yadage-recast",
+        {},
+        {
+            "limits": f"workflow_recast/{_LIMITS}",
+            "events": f"workflow_recast/{_RESULTS}",
+            "data file": f"workflow_ph/{_DATA}",
+        },
     ),
     "sweep": Target(
         Specification(ROOT / "workflow/sweep", "workflow.yml"),
@@ -154,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run the physics and machine-learning workflows through yadage-run.",
     )
     add = parser.add_argument
-    add("target", choices=list(TARGETS), help="both workflows, one half, or settings compared")
+    add("target", choices=list(TARGETS), help="both workflows, a part, or settings compared")
     add(
         "--profile",
         default="default",
@@ -177,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, what in (
         ("input-file-ph", "physics input file"),
         ("input-file-ml", "machine-learning input file"),
-        ("data-file", "MadMiner HDF5 file to analyse, for ml alone"),
+        ("data-file", "MadMiner HDF5 file to analyse, for ml or recast alone"),
         ("observed-file", "observed events: HDF5, CSV, Parquet or ROOT (file.root:tree)"),
         ("sweep-file", "settings of the training to compare, for sweep alone"),
     ):

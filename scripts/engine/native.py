@@ -2,7 +2,8 @@
 
 ``yadage-run --plugins scripts.engine.native`` imports this module before it makes its pool of
 workers; from then on a step whose environment is ``docker-encapsulated`` runs its command here, in
-the Python environment of ``yadage-run`` and with the repository's modules, instead of in its image.
+the Python environment of ``yadage-run``, or the image's own, and with the repository's modules,
+instead of in its image.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from packtivity import logutils
 from packtivity.handlers.execution_handlers import executor
 
 import scripts.engine.visualize  # noqa: F401  (a plug-in too; on import it mends --visualize)
-from scripts.engine import steplog
+from scripts.engine import environments, steplog
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,7 +42,7 @@ def run(config, environment: dict, state, job: dict, metadata: dict) -> None:
 
     Args:
         config: Packtivity's execution configuration.
-        environment: The step's environment; its image and resources do not matter here.
+        environment: The step's environment; of it only the image's name matters here.
         state: The step's directories.
         job: The step's ``command``, or its ``script`` and ``interpreter``.
         metadata: The step's name and place in the workflow.
@@ -50,14 +51,16 @@ def run(config, environment: dict, state, job: dict, metadata: dict) -> None:
         RuntimeError: The step failed (the message is its own error line), or it needs something
             that only a container gives.
     """
-    command, script = _command(environment, job, steplog.label(state, metadata))
+    label = steplog.label(state, metadata)
+    command, script = _command(environment, job, label)
+    tools = _tools(environment, label)
     with (
         _terminable(),
         logutils.setup_logging_topic(
             config, metadata, state, steplog.TOPIC, return_logger=True
         ) as log,
     ):
-        status = _run(command, script, Path(state.readwrite[0]), log)
+        status = _run(command, script, Path(state.readwrite[0]), tools, log)
     if status:
         raise RuntimeError(steplog.failure(state, metadata, status))
 
@@ -78,7 +81,17 @@ def _command(environment: dict, job: dict, label: str) -> tuple[str, str]:
     raise RuntimeError(f"{label}: neither a command nor a script to run")
 
 
-def _run(command: str, script: str, folder: Path, log) -> int:
+def _tools(environment: dict, label: str) -> Path:
+    """The folder whose ``python3`` runs a step."""
+    own = environments.of_image(environment.get("image", ""))
+    if own is None:
+        return Path(sys.executable).parent
+    if not (own.tools / "python3").exists():
+        raise RuntimeError(f"{label}: {own.prefix}: no such environment; '{own.make}' makes it")
+    return own.tools
+
+
+def _run(command: str, script: str, folder: Path, tools: Path, log) -> int:
     with tempfile.TemporaryFile() as stdin:
         stdin.write(script.encode())
         stdin.seek(0)
@@ -88,7 +101,7 @@ def _run(command: str, script: str, folder: Path, log) -> int:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=_environment(),
+            env=_environment(tools),
             text=True,
             errors="replace",
             process_group=0,
@@ -127,11 +140,9 @@ def _guarded(group: int) -> Iterator[None]:
             guard.wait()
 
 
-def _environment() -> dict[str, str]:
+def _environment(tools: Path) -> dict[str, str]:
     environment = dict(os.environ)
-    # The steps' `python3` is the one that runs the workflow.
-    tools = os.path.dirname(sys.executable)
-    environment["PATH"] = os.pathsep.join([tools, environment.get("PATH", os.defpath)])
+    environment["PATH"] = os.pathsep.join([str(tools), environment.get("PATH", os.defpath)])
     # Not added to: the PYTHONPATH of an experiment's set-up belongs to another Python.
     environment["PYTHONPATH"] = str(ROOT)
     environment["PYTHONUNBUFFERED"] = "1"

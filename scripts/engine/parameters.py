@@ -15,7 +15,10 @@ from scripts.engine.errors import UsageError
 from steps.stage.errors import InputError
 from steps.stage.texts import EMPTY, TextError, parse_yaml, read_yaml
 
-OPTIONAL = ("observed_file",)
+REMOTE = ("background_file", "measured_file")
+"""Parameters whose values are files or addresses, or empty for none."""
+
+OPTIONAL = ("observed_file", *REMOTE)
 """Parameters whose values are files, or empty for none."""
 
 FILES = ("input_file", "input_file_ph", "input_file_ml", "data_file", "sweep_file", *OPTIONAL)
@@ -171,6 +174,8 @@ def _final(name: str, setting: Setting | None) -> Any:
     if setting is None or (is_file and not setting.value):
         option = "--" + name.replace("_", "-") + " FILE" if is_file else f"-p {name}=VALUE"
         raise UsageError(f"{name}: no value; set it in the profile or with {option}")
+    if name in REMOTE and "://" in str(setting.value):
+        return setting.value
     if is_file:
         return find_file(setting)
     return "" if setting.value in EMPTY else setting.value

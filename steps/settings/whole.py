@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from steps.recasting import analysis
 from steps.settings import learning, observed, parameters, physics, theory
 
 
@@ -21,7 +22,7 @@ def check(
         values: Parameters of the workflow by name; ``observed_file`` may be among them.
         ph: Input file of the physics half, if that runs.
         ml: Input file of the machine-learning half, if that runs.
-        data_file: MadMiner file, if machine learning runs alone.
+        data_file: MadMiner file, if machine learning or the reinterpretation runs alone.
         programs: Whether the steps run on this machine, whose programs must be there then.
 
     Returns:
@@ -34,6 +35,9 @@ def check(
     events = physics.read(ph, given) if ph else None
     if events and programs:
         physics.find_programs(events)
+    if "bins" in values and (events or data_file):
+        known = events.theory if events else theory.of_file(Path(str(data_file)))
+        analysis.check(values, known.parameters, known.observables)
     if not ml:
         return []
     spec = learning.read(ml, given)

@@ -36,17 +36,20 @@ def _option(line: str) -> str:
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """Return an argument parser with the option that every stage has.
+    """Return an argument parser with the option that nearly every stage has; see :func:`plain`."""
+    result = plain(description)
+    result.add_argument("--output-dir", type=Path, required=True, help="folder of the results")
+    return result
+
+
+def plain(description: str | None) -> argparse.ArgumentParser:
+    """Return an argument parser without options.
 
     Where the last argument is ``-``, standard input has further options, a line ``--name=value``
     for each with the value as a literal of Python. A workflow passes parameters so: its engine
     puts them into the text of a command, where a shell would read quotes, ``;`` and ``$()``.
     """
-    result = _Parser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    result.add_argument("--output-dir", type=Path, required=True, help="folder of the results")
-    return result
+    return _Parser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 
 
 class Files(argparse.Action):
@@ -68,12 +71,13 @@ def run(main: Callable[[], None], half: str = "") -> None:
 
     Args:
         main: The stage.
-        half: ``physics`` or ``machine-learning``, whose input file its settings come from.
+        half: ``physics`` or ``machine-learning``, whose input file its settings come from; empty
+            where they are arguments.
     """
     try:
         main()
     except SettingError as error:
-        _fail(f"{half} input file: {error}")
+        _fail(f"{half} input file: {error}" if half else str(error))
     except InputError as error:
         _fail(str(error))
 

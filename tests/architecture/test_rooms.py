@@ -32,7 +32,10 @@ MAY_KNOW = {
     "steps/backends": {"steps/events", "steps/physics", "steps/programs", "steps/stage"},
     "steps/settings": {
         *("steps/backends", "steps/events", "steps/physics", "steps/inference", "steps/stage"),
+        "steps/recasting",
     },
+    "steps/recasting": {"steps/events", "steps/stage"},
+    "steps/recast": {"steps/events", "steps/recasting", "steps/plots", "steps/stage"},
     "steps/ph": STAGES
     - {"steps/tracking", "steps/plots"}
     - {"steps/inference", "steps/inference/morphing", "steps/inference/nuisance"},
@@ -70,7 +73,8 @@ def test_every_room_is_listed() -> None:
 def test_nothing_imports_a_stage_script() -> None:
     """But the runner of a stage by its name, which is one of them."""
     for module, others in rooms.imports().items():
-        stages = {o for o in others if rooms.room(o) in ("steps/ph", "steps/ml", "steps/whole")}
+        scripts = ("steps/ph", "steps/ml", "steps/recast", "steps/whole")
+        stages = {o for o in others if rooms.room(o) in scripts}
         assert not stages or rooms.room(module) == "steps/ph", module
 
 
@@ -94,7 +98,7 @@ def external(path: Path) -> set[str]:
             "matplotlib",
             {
                 *("steps.plots.figures", "steps.plots.catalogue", "steps.plots.clipping"),
-                "steps.plots.impacts",
+                *("steps.plots.impacts", "steps.plots.recast"),
                 "scripts.validate",
             },
         ),
@@ -103,7 +107,15 @@ def external(path: Path) -> set[str]:
         ("vegas", {"steps.physics.generator"}),
         ("pylhe", {"steps.events.lhe", "scripts.validate"}),
         ("pyhepmc", {"steps.events.hepmc"}),
-        ("uproot", {"steps.events.delphes_file", "steps.events.tables"}),
+        (
+            "uproot",
+            {
+                *("steps.events.delphes_file", "steps.events.tables"),
+                "steps.recasting.root_files",
+            },
+        ),
+        ("fsspec", {"steps.recasting.root_files"}),
+        ("pyhf", {"steps.recasting.fitting", "steps.recasting.limits"}),
         ("arro3", {"steps.events.tables"}),
         ("rocrate", {"scripts.engine.resume.crate"}),
         ("iminuit", {"steps.inference.intervals"}),

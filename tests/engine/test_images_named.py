@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 DOCKERFILES = sorted(ROOT.glob("docker/*/Dockerfile"))
 
 
-@pytest.mark.parametrize("half", ["ph", "ml"])
+@pytest.mark.parametrize("half", ["ph", "ml", "recast"])
 def test_steps_name_the_image_of_this_version(half):
     steps = yaml.safe_load((ROOT / f"workflow/{half}/steps.yml").read_text())
     environment = steps.pop("environment")

@@ -6,7 +6,7 @@ import pytest
 from packtivity.statecontexts.posixfs_context import LocalFSState
 from packtivity.syncbackends import ExecutionConfig
 
-from scripts.engine import native, steplog
+from scripts.engine import environments, native, steplog
 
 METADATA = {"name": "pythia_3", "wflow_offset": "/workflow_ph/0"}
 ENVIRONMENT = {"envscript": "", "par_mounts": []}
@@ -88,3 +88,19 @@ def test_long_logs_are_read_from_their_end(state):
     log = steplog.path(state, METADATA)
     assert steplog.progress(log) == ""
     assert steplog.failure(state, METADATA).endswith(f": late (log: {log})")
+
+
+RECAST = "some.registry/somebody/madminer-workflow-recast"
+
+
+def test_an_image_may_have_an_environment_of_its_own(state, tmp_path, monkeypatch):
+    monkeypatch.setenv(environments.VARIABLE, str(tmp_path / "own"))
+    with pytest.raises(RuntimeError, match=r"own: no such environment; 'make run-recast' makes it"):
+        run(state, {"command": "true"}, image=RECAST)
+    (tmp_path / "own/bin").mkdir(parents=True)
+    (tmp_path / "own/bin/python3").touch(mode=0o755)
+    run(state, {"command": "command -v python3 > which"}, image=RECAST)
+    which = tmp_path / "workflow_ph/pythia_3/which"
+    assert which.read_text() == f"{tmp_path}/own/bin/python3\n"
+    run(state, {"command": "command -v python3 > which"}, image="somebody/madminer-workflow-ph")
+    assert which.read_text() != f"{tmp_path}/own/bin/python3\n"

@@ -96,6 +96,19 @@ def test_files_of_the_command_line_are_here_or_in_inputs(inputs, tmp_path, monke
     assert values["input_file_ml"] == str(inputs / "ml/input.yml")
 
 
+def test_histograms_may_be_at_an_address_or_not_there(inputs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data.root").write_text("")
+    names = ["background_file", "measured_file"]
+    assert merged(names, inputs) == dict.fromkeys(names, "")
+    address = "https://some.where/background.root"
+    given = (f"background_file={address}", "measured_file=data.root")
+    expected = [address, str(tmp_path / "data.root")]
+    assert merged(names, inputs, *given) == dict(zip(names, expected, strict=True))
+    with pytest.raises(UsageError, match=r"no file 'none\.root'"):
+        merged(names, inputs, "background_file=none.root")
+
+
 def test_names_of_a_half(inputs):
     rename = {"input_file_ph": "input_file"}
     values = merged(["input_file"], inputs, rename=rename, input_file_ph="ml/input.yml")

@@ -81,3 +81,16 @@ def test_packages_are_told_by_their_versions(monkeypatch):
     monkeypatch.setattr(fingerprint.metadata, "distributions", lambda: [Other()])
     assert fingerprint.packages() != before
     fingerprint.packages.cache_clear()
+
+
+def test_packages_of_another_environment_are_its_own(tmp_path):
+    """But for the steps that run there, nothing else."""
+    place = tmp_path / "lib/python3.11/site-packages/pyhf-0.7.6.dist-info"
+    place.mkdir(parents=True)
+    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: pyhf\nVersion: 0.7.6\n")
+    before = fingerprint.packages(tmp_path)
+    assert before != fingerprint.packages()
+    fingerprint.packages.cache_clear()
+    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: pyhf\nVersion: 0.7.7\n")
+    assert fingerprint.packages(tmp_path) != before
+    fingerprint.packages.cache_clear()

@@ -35,9 +35,17 @@ def code(root: Path, module: str) -> dict[str, str]:
 
 
 @cache
-def packages() -> str:
-    """Return a hash of the versions of Python and of all packages that are installed."""
-    versions = sorted(f"{one.name}=={one.version}" for one in metadata.distributions())
+def packages(prefix: Path | None = None) -> str:
+    """Return a hash of the versions of Python and of all packages that are installed.
+
+    Args:
+        prefix: Folder of a virtual environment; that of this process by default.
+    """
+    found = metadata.distributions()
+    if prefix:
+        places = [str(place) for place in prefix.glob("lib/python*/site-packages")]
+        found = metadata.distributions(path=places)
+    versions = sorted(f"{one.name}=={one.version}" for one in found)
     system = [platform.python_version(), platform.machine(), platform.system()]
     return hashlib.sha256("\n".join([*system, *versions]).encode()).hexdigest()
 

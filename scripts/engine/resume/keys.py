@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from scripts.engine import containers, parameters
+from scripts.engine import containers, environments, parameters
 from scripts.engine.resume import contents, fingerprint
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -79,7 +79,7 @@ def of_task(task: Any, runtime: str) -> Key:
     return Key(
         command=command,
         code=_code(spec) if native else _image(runtime, spec["environment"]),
-        packages=fingerprint.packages() if native else "",
+        packages=_packages(spec["environment"]) if native else "",
         inputs=inputs,
         settings=settings,
     )
@@ -124,6 +124,11 @@ def _code(spec: Mapping[str, Any]) -> Mapping[str, str]:
     if any(path.startswith("steps/programs/") for path in code):
         code |= {name: _program(os.environ[name]) for name in _PROGRAMS if os.environ.get(name)}
     return code
+
+
+def _packages(environment: Mapping[str, Any]) -> str:
+    own = environments.of_image(str(environment.get("image", "")))
+    return fingerprint.packages(own.prefix if own else None)
 
 
 def _all_modules() -> list[str]:

@@ -1,0 +1,1 @@
+"""The stages of the reinterpretation, one module each."""

@@ -1,0 +1,134 @@
+"""What the user says of an analysis and a signal, as texts of the command line."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from steps.arrays import Array
+from steps.events import expressions
+from steps.stage.errors import SettingError
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A selection of events, and the histogram of an observable of those that pass.
+
+    Attributes:
+        observable: Name of the observable.
+        edges: Edges of the bins, ``(n + 1,)``.
+        selections: Expressions of observables that are true for events that pass.
+    """
+
+    observable: str
+    edges: Array
+    selections: Sequence[str]
+
+    @classmethod
+    def read(cls, observable: str, bins: str, selection: str) -> Self:
+        """Read the options of a command line.
+
+        Args:
+            observable: Name of the observable.
+            bins: Edges of the bins, numbers separated by commas.
+            selection: Expressions, separated by ``;``; empty for none.
+
+        Raises:
+            SettingError: There are no bins.
+        """
+        edges = numbers(bins, "bins")
+        if len(edges) < 2 or (np.diff(edges) <= 0).any():
+            raise SettingError(f"bins: '{bins}' are not edges that rise; give two or more")
+        parts = [part.strip() for part in selection.split(";")]
+        return cls(observable, edges, [part for part in parts if part])
+
+    def check(self, observables: Sequence[str]) -> None:
+        """Refuse what cannot be evaluated on events with certain observables.
+
+        Raises:
+            SettingError: An observable is not known, or an expression does not parse.
+        """
+        if self.observable not in observables:
+            known = ", ".join(observables)
+            raise SettingError(
+                f"observable: the data file has no '{self.observable}'; choose from {known}"
+            )
+        for text in self.selections:
+            try:
+                expressions.parse(text, observables)
+            except expressions.ExpressionError as error:
+                raise SettingError(f"selection: '{text}': {error}") from None
+
+
+def numbers(text: str, what: str) -> Array:
+    """Return the numbers of a text, separated by commas.
+
+    Raises:
+        SettingError: They are none.
+    """
+    try:
+        found = np.array([float(part) for part in text.split(",") if part.strip()])
+    except ValueError:
+        found = np.array([np.nan])
+    if not np.isfinite(found).all():
+        raise SettingError(f"{what}: '{text}' are no numbers; separate numbers by commas")
+    return found
+
+
+def positive(text: str, what: str) -> float | None:
+    """Return the positive number of a text; None where it is empty.
+
+    Raises:
+        SettingError: It is none.
+    """
+    if not text.strip():
+        return None
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < np.inf:
+        raise SettingError(f"{what}: '{text}' is no positive number; give one")
+    return found
+
+
+def point(text: str, names: Sequence[str], what: str = "theta") -> Array:
+    """Return a parameter point ``(p,)``; the Standard Model, all zero, where the text is empty.
+
+    Raises:
+        SettingError: There is not a number for each parameter.
+    """
+    found = numbers(text, what) if text.strip() else np.zeros(len(names))
+    if len(found) != len(names):
+        raise SettingError(
+            f"{what}: '{text}' is not a value for each of {', '.join(names)}; "
+            f"give {len(names)} numbers, separated by commas"
+        )
+    return found
+
+
+def check(values: Mapping[str, Any], parameters: Sequence[str], observables: Sequence[str]) -> None:
+    """Check all parameters of the workflow, as its stages will.
+
+    Args:
+        values: The parameters by name.
+        parameters: Names of the theory's parameters.
+        observables: Names of the observables of the events.
+
+    Raises:
+        SettingError: The first that is wrong.
+    """
+    said = {name: str(value) for name, value in values.items()}
+    Analysis.read(said["observable"], said["bins"], said["selection"]).check(observables)
+    for name in _POINTS:
+        point(said[name], parameters, name)
+    for name in _POSITIVE:
+        positive(said[name], name)
+    for name in ("luminosity", "histogram"):
+        if not said[name].strip():
+            raise SettingError(f"{name}: is empty; give one")
+
+
+_POINTS = ("theta", "standard_model", "injected")
+_POSITIVE = ("cross_section", "sum_of_weights", "luminosity", "k_factor", "filter_efficiency")
