@@ -15,6 +15,7 @@ from steps.events import lhe, madminer_file
 from steps.events.expressions import ExpressionError
 from steps.events.madminer_file import Setup
 from steps.events.origin import SIGNAL
+from steps.events.transforms import card_values
 from steps.physics import amplitude, generator, reweighting
 from steps.physics.partons import PartonDensities, find_set
 from steps.physics.phase_space import Cuts
@@ -190,7 +191,7 @@ def _points(setup: Setup) -> dict[str, dict[str, float]]:
     """Return the Wilson coefficients of each benchmark by its name."""
     try:
         return {
-            name: wilson_coefficients(setup.card_values(values))
+            name: wilson_coefficients(card_values(setup, values))
             for name, values in setup.benchmarks.items()
         }
     except (ValueError, ExpressionError) as error:

@@ -9,8 +9,9 @@ import numpy as np
 
 from steps.backends.cards import ReadCard
 from steps.events import delphes_file, hepmc
-from steps.events.objects import Scales, scaled
+from steps.events.objects import scaled
 from steps.events.particles import Particles
+from steps.events.species import Scales
 from steps.programs import delphes
 from steps.programs.cards import Card
 from steps.stage import command

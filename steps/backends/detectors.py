@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from steps.backends.cards import ReadCard
-from steps.events.objects import Scales
 from steps.events.particles import Particles
+from steps.events.species import Scales
 
 _MODULES = {"parametrised": "steps.backends.parametrised", "delphes": "steps.backends.delphes"}
 NAMES = tuple(_MODULES)

@@ -15,6 +15,7 @@ from steps.backends.plans import FanOut, Plan
 from steps.events import lhe, madminer_file
 from steps.events.expressions import ExpressionError
 from steps.events.madminer_file import Setup
+from steps.events.transforms import card_values
 from steps.physics.partons import find_set
 from steps.physics.reweighting import log_ratio, scale_factors
 from steps.programs import madgraph
@@ -109,7 +110,7 @@ class Backend:
         try:
             # MadMiner hands transforms to Python's eval; ours refuses what is not arithmetic.
             for values in setup.benchmarks.values():
-                setup.card_values(values)
+                card_values(setup, values)
         except ExpressionError as error:
             raise SettingError(f"parameters: {error}") from None
         found = self._find(folder)

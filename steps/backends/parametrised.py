@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from steps.backends.cards import ReadCard
-from steps.events.objects import Scales
 from steps.events.particles import Particles
+from steps.events.species import Scales
 from steps.physics import detector
 
 

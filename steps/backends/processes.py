@@ -34,8 +34,8 @@ _OF_JOB = ("name", "card", "filter", "energy", "alpha_s_power")
 _OURS = ("beams:", "random:")
 
 Process = Mapping[str, Any]
-"""``name``, ``card`` (``name`` and ``text``), ``filter``, ``energy`` in GeV and ``num_events``; and
-``alpha_s_power`` where the input file has it."""
+"""``name``, ``card`` (``name`` and ``text``), ``filter``, ``energy`` in GeV, ``num_events`` and
+``events_per_job``; and ``alpha_s_power`` where the input file has it."""
 
 Systematics = Sequence[Mapping[str, Any]]
 """Entries of ``systematics``, complete."""
@@ -57,7 +57,7 @@ def split(section: Mapping[str, Any]) -> tuple[dict[str, Any], list[Process]]:
 def complete(process: Process, read_card: ReadCard, energy: float) -> Process:
     """Return a process of the input file with its card's text and the energy of the protons."""
     card = read_card(f"{_where(process)}: card", process["card"], "")
-    kept = {key: process.get(key) for key in ("name", "num_events")}
+    kept = {key: process.get(key) for key in ("name", "num_events", "events_per_job")}
     kept |= {key: process[key] for key in ("alpha_s_power",) if key in process}
     return {**kept, "card": card, "filter": process.get("filter", {}), "energy": energy}
 

@@ -15,14 +15,12 @@ import h5py
 import numpy as np
 
 from steps.arrays import Array
-from steps.events import expressions
 from steps.events.combination import from_mixture
 from steps.events.origin import SIGNAL, Origin
 from steps.stage.errors import reading
 
 # Name of the set-up of a job, beside its plan and beside its events.
 JOB_SETUP = "setup.h5"
-_NO_TRANSFORM = ("", "_", "None")
 _STRING = "S256"
 _SIDES = ("up", "down")
 
@@ -40,21 +38,6 @@ class Setup:
     parameters: Mapping[str, tuple[str, int, str]]
     benchmarks: Mapping[str, Mapping[str, float]]
     observables: Sequence[str]
-
-    def card_values(self, point: Mapping[str, float]) -> dict[tuple[str, int], float]:
-        """Return the parameter card's values by (block, code) at a point, given by name.
-
-        Raises:
-            steps.events.expressions.ExpressionError: A transform does not parse.
-        """
-        values = {}
-        for name, (block, code, transform) in self.parameters.items():
-            theta = point[name]
-            if transform not in _NO_TRANSFORM:
-                expression = expressions.parse(transform, ["theta"])
-                theta = float(expression.evaluate({"theta": theta})[0])
-            values[block.lower(), code] = theta
-        return values
 
 
 def read_setup(path: Path) -> Setup:

@@ -6,11 +6,11 @@ import awkward as ak
 import numpy as np
 import vector
 
+from steps.events.species import Scales
+
 vector.register_awkward()
 
 _COMPONENTS = ("px", "py", "pz", "E")
-Scales = Mapping[str, float]
-"""Factors on the energies of reconstructed objects, by their names; of all others 1."""
 
 
 def with_sums(objects: Mapping[str, ak.Array]) -> dict[str, ak.Array]:

@@ -14,8 +14,9 @@ limits.
 
 import copy
 import logging
-import warnings
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec, module_from_spec
 from typing import Any
 
 import numpy as np
@@ -25,26 +26,35 @@ logging.getLogger("madminer").setLevel(logging.ERROR)
 
 import torch  # noqa: E402
 
-with warnings.catch_warnings():
-    # Of distutils in a library that MadMiner's unused ROOT reader imports.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from madminer import MadMiner
-    from madminer.analysis import DataAnalyzer, dataanalyzer
-    from madminer.core import madminer as setups
-    from madminer.fisherinformation import FisherInformation as _FisherInformation
-    from madminer.fisherinformation import information
-    from madminer.ml import (
-        LikelihoodEstimator,
-        ParameterizedRatioEstimator,
-        QuadraticMorphingAwareRatioEstimator,
-        ScoreEstimator,
-        base,
-    )
-    from madminer.models import AnalysisParameter, Cut, Efficiency, Observable, SystematicScale
-    from madminer.sampling import SampleAugmenter
-    from madminer.utils import histo
-    from madminer.utils.interfaces import hdf5
-    from madminer.utils.ml.trainer import Trainer
+# The package imports all its parts, readers and plots among them, which takes as long as PyTorch
+# does; left empty it gives those that are asked for.
+_spec = find_spec("madminer")
+assert _spec is not None
+sys.modules.setdefault("madminer", module_from_spec(_spec))
+
+from madminer.analysis import DataAnalyzer, dataanalyzer  # noqa: E402
+from madminer.core import MadMiner  # noqa: E402
+from madminer.core import madminer as setups  # noqa: E402
+from madminer.fisherinformation import FisherInformation as _FisherInformation  # noqa: E402
+from madminer.fisherinformation import information  # noqa: E402
+from madminer.ml import (  # noqa: E402
+    LikelihoodEstimator,
+    ParameterizedRatioEstimator,
+    QuadraticMorphingAwareRatioEstimator,
+    ScoreEstimator,
+    base,
+)
+from madminer.models import (  # noqa: E402
+    AnalysisParameter,
+    Cut,
+    Efficiency,
+    Observable,
+    SystematicScale,
+)
+from madminer.sampling import SampleAugmenter  # noqa: E402
+from madminer.utils import histo  # noqa: E402
+from madminer.utils.interfaces import hdf5  # noqa: E402
+from madminer.utils.ml.trainer import Trainer  # noqa: E402
 
 __all__ = [
     "DataAnalyzer",

@@ -21,7 +21,7 @@ from steps.inference.nuisance.tables import Found
 from steps.inference.observing import PREFIX
 from steps.inference.statistics import CONFIDENCE_LEVELS, level, p_values
 from steps.inference.summary import Curve
-from steps.plots import catalogue
+from steps.plots import catalogue, saving
 from steps.plots.clipping import Scan
 from steps.plots.figures import Coverage, Evolution, Grid, Panel, Result, Role, colors
 from steps.plots.impacts import Impacts
@@ -51,8 +51,7 @@ def main() -> None:
     entries = list(_entries(settings, reference, runs))
     with atomic(args.output_dir / "plots") as folder:
         folder.mkdir()
-        for name, figure in _figures(settings, reference, runs, entries).items():
-            figure.savefig(folder / f"{name}.png")
+        saving.save(_figures(settings, reference, runs, entries), folder)
         found = _summary(reference, runs, entries)
         # Lists and tables of numbers on one line each.
         text = yaml.safe_dump(found, sort_keys=False, default_flow_style=None, width=110)

@@ -6,6 +6,7 @@ import numpy as np
 
 from steps.backends import generators
 from steps.events.madminer_file import read_setup
+from steps.events.transforms import card_values
 from steps.madminer.setup import Morpher, MorphingError, new_setup
 from steps.settings import arguments, physics, stages
 from steps.stage import command, seeds
@@ -42,8 +43,8 @@ def _check_morphing(settings: stages.Configure, setup_file: Path, morpher: Morph
     low, high = np.array([p["parameter_range"] for p in settings.parameters]).T
     theta = seeds.generator(settings.seed, "check morphing").uniform(low, high)
     weights = morpher.calculate_morphing_weights(theta)
-    point = setup.card_values(dict(zip(setup.parameters, theta, strict=True)))
-    benchmarks = [setup.card_values(b) for b in list(setup.benchmarks.values())[: len(weights)]]
+    point = card_values(setup, dict(zip(setup.parameters, theta, strict=True)))
+    benchmarks = [card_values(setup, b) for b in list(setup.benchmarks.values())[: len(weights)]]
     generators.choose(settings.generator).check_morphing(benchmarks, weights, point)
 
 

@@ -17,9 +17,9 @@ import vector
 from particle import PDGID
 
 from steps.arrays import Array
-from steps.events.objects import Scales, scaled
+from steps.events.objects import scaled
 from steps.events.particles import Particles
-from steps.events.species import ELECTRON, INVISIBLE, MASS, MUON, PHOTON
+from steps.events.species import ELECTRON, INVISIBLE, MASS, MUON, PHOTON, Scales
 
 vector.register_awkward()
 

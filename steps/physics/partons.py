@@ -4,13 +4,13 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy.interpolate import CubicSpline
-from scipy.stats import norm
+import scipy
 
 from steps.arrays import Array
 
@@ -100,7 +100,7 @@ def _of_folder(name: str, folder: Path) -> PdfSet:
     if count > 1 and error_type not in ERROR_TYPES:
         raise ValueError(f"{info}: ErrorType is '{error_type}', none of {', '.join(ERROR_TYPES)}")
     level = float(_entry(text, "ErrorConfLevel") or 0.0)
-    sigmas = float(norm.ppf(0.5 + 0.005 * level)) if 0 < level < 100 else 1.0
+    sigmas = NormalDist().inv_cdf(0.5 + 0.005 * level) if 0 < level < 100 else 1.0
     files = tuple(
         str(folder / f"{folder.name}_{member:04d}.dat") for member in range(count - 2 * len(more))
     )
@@ -119,6 +119,8 @@ def _entry(info: str, key: str) -> str:
     return found[1] if found else ""
 
 
+# A file is looked at before it is read, and opened once for both.
+@lru_cache(maxsize=1)
 def _grid(word: str) -> Any:
     """Return Pythia's densities for a value of its setting ``PDF:pSet``; None if it has none."""
     import pythia8mc
@@ -191,7 +193,7 @@ class PartonDensities:
         q2 = np.full(_KNOTS, scale**2)
         table = [distribution(np.full(_KNOTS, f), x, q2) for f in flavours]
         self._flavours = flavours
-        self._spline = CubicSpline(np.log(x), np.stack(table, axis=-1))
+        self._spline = scipy.interpolate.CubicSpline(np.log(x), np.stack(table, axis=-1))
 
     def __call__(self, x: Array) -> Mapping[int, Array]:
         """Return f(x), not x f(x), by PDG code for momentum fractions ``(n,)`` within (0, 1)."""

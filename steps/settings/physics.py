@@ -87,18 +87,20 @@ def read(path: Path, parameters: Parameters) -> PhysicsInput:
 def _check_jobs(spec: PhysicsInput, parameters: Parameters) -> None:
     """Refuse jobs without events, and more jobs than a run can have."""
     jobs = parameters.num_procs_per_job
-    for n_events in (_num_events(spec, parameters), *_processes_num_events(spec, parameters)):
+    places = ["", *(f"processes: {process['name']}: " for process in spec.pythia_processes)]
+    sizes = [_size(spec, parameters), *_sizes_of_processes(spec, parameters)]
+    for place, size in zip(places, sizes, strict=True):
+        n_events, per_job = size["num_events"], size["events_per_job"]
         if jobs > n_events:
             raise InputError(
                 f"num_procs_per_job: {jobs} jobs for {n_events} events per benchmark; "
                 "choose fewer jobs"
             )
-        per_job = _size(spec, parameters, n_events)["events_per_job"]
         if n_events > _MOST_JOBS * per_job:
-            key = "num_procs_per_job" if jobs else f"{spec.path}: generator: events_per_job"
+            key = f"{spec.path}: generator: {place}events_per_job"
             raise InputError(
-                f"{key}: {n_events} events of a benchmark in jobs of {per_job} are more than "
-                f"{_MOST_JOBS} jobs; choose larger jobs"
+                f"{'num_procs_per_job' if jobs else key}: {n_events} events of a benchmark in "
+                f"jobs of {per_job} are more than {_MOST_JOBS} jobs; choose larger jobs"
             )
 
 
@@ -129,12 +131,12 @@ def divide(spec: PhysicsInput, parameters: Parameters) -> list[stages.Settings]:
         stages.Generate(
             generator=spec.generator,
             pythia_processes=[
-                {**process, **_size(spec, parameters, n_events)}
-                for process, n_events in zip(
-                    spec.pythia_processes, _processes_num_events(spec, parameters), strict=True
+                {**process, **size}
+                for process, size in zip(
+                    spec.pythia_processes, _sizes_of_processes(spec, parameters), strict=True
                 )
             ],
-            **_size(spec, parameters, _num_events(spec, parameters)),
+            **_size(spec, parameters),
             seed=parameters.seed,
         ),
         stages.Pythia(
@@ -164,24 +166,34 @@ def _check_shower(card: Mapping[str, str]) -> None:
         raise SettingError(f"shower: {card['name']}: {error}; mend it") from None
 
 
-def _num_events(spec: PhysicsInput, parameters: Parameters) -> int:
-    return parameters.num_events or spec.num_events
+def _size(spec: PhysicsInput, parameters: Parameters) -> dict[str, int]:
+    """Return how many events a benchmark has, and each of its jobs."""
+    n_events = parameters.num_events or spec.num_events
+    return _in_jobs(n_events, spec.events_per_job, parameters)
 
 
-def _processes_num_events(spec: PhysicsInput, parameters: Parameters) -> list[int]:
-    """Return the numbers of events of the processes that Pythia generates itself.
+def _sizes_of_processes(spec: PhysicsInput, parameters: Parameters) -> list[dict[str, int]]:
+    """Return how many events the processes have that Pythia generates itself, and their jobs.
 
     Their shares stay as they are where a parameter of the workflow replaces the generator's number.
     """
-    usual = _num_events(spec, parameters)
-    own = (process["num_events"] or spec.num_events for process in spec.pythia_processes)
-    return [math.ceil(usual * n_events / spec.num_events) for n_events in own]
+    usual = _size(spec, parameters)["num_events"]
+    return [
+        _in_jobs(
+            math.ceil(usual * (process["num_events"] or spec.num_events) / spec.num_events),
+            process["events_per_job"] or spec.events_per_job,
+            parameters,
+        )
+        for process in spec.pythia_processes
+    ]
 
 
-def _size(spec: PhysicsInput, parameters: Parameters, n_events: int) -> dict[str, int]:
+def _in_jobs(n_events: int, per_job: int, parameters: Parameters) -> dict[str, int]:
     jobs = parameters.num_procs_per_job
-    per_job = math.ceil(n_events / jobs) if jobs else spec.events_per_job
-    return {"num_events": n_events, "events_per_job": per_job}
+    return {
+        "num_events": n_events,
+        "events_per_job": math.ceil(n_events / jobs) if jobs else per_job,
+    }
 
 
 def of_stage(args: argparse.Namespace, stage: type[stages.S]) -> stages.S:

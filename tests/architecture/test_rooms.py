@@ -98,7 +98,7 @@ def external(path: Path) -> set[str]:
             "matplotlib",
             {
                 *("steps.plots.figures", "steps.plots.catalogue", "steps.plots.clipping"),
-                *("steps.plots.impacts", "steps.plots.recast"),
+                *("steps.plots.impacts", "steps.plots.recast", "steps.plots.saving"),
                 "scripts.validate",
             },
         ),
