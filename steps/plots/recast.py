@@ -1,21 +1,28 @@
 """Figures of the reinterpretation: limits on the strength, events in bins, scaling."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from steps.arrays import Array
 
 _FONT = 13
 # Bands of one and two standard deviations, by custom in these colours.
 _ONE, _TWO = "#00a000", "#f5d800"
+# Light enough for lines on it.
+_BAND = "#a5dba5"
 _STACK = ("#9ecae1", "#fdd0a2", "#c7e9c0", "#dadaeb")
 _SIGNAL = "#c0392b"
 _LOWEST = 1e-4
 # The ratio is shown this far from one, at least and at most.
 _RATIO = (0.25, 5.0)
+_LIKELIHOOD = "#08306b"
+# -2 ln lambda at 68 and 95 % CL, of one and of two parameters.
+_HEIGHTS = ((0.9889, 3.8415), (2.2789, 5.9915))
 
 
 def limits(scan: tuple[Array, Array], upper: Array, level: float, signal: str, data: str) -> Figure:
@@ -121,6 +128,94 @@ def _band(axes: Axes, edges: Array, middle: Array, errors: Array, label: str) ->
         lw=0,
         label=label or None,
     )
+
+
+def exclusion(
+    parameters: Sequence[tuple[str, Array]],
+    cls: Array,
+    deviance: Array,
+    level: float,
+    names: tuple[str, str],
+    standard_model: Sequence[float],
+) -> Figure:
+    """Draw which points of one or two parameters are excluded.
+
+    Args:
+        parameters: Name and values of each of ``d`` parameters.
+        cls: CLs, observed and expected at -2, -1, 0, 1, 2 standard deviations, ``(6, ...)``.
+        deviance: -2 ln lambda, observed and expected, ``(2, ...)``.
+        level: CLs of limits.
+        names: What signal and data are called.
+        standard_model: Where the Standard Model is, in each of the parameters.
+    """
+    signal, data = names
+    if len(parameters) == 1:
+        figure = Figure(figsize=(7.5, 7.0), layout="constrained")
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+        [(name, values)] = parameters
+        _line_of_cls(axes, values, np.maximum(cls, _LOWEST / 10), level, data)
+        _line_of_deviance(below, values, deviance)
+        below.set_xlabel(name, fontsize=_FONT)
+    else:
+        figure = Figure(figsize=(7.5, 6.5), layout="constrained")
+        axes = figure.subplots()
+        _plane(axes, parameters, np.log(cls / level), deviance, data)
+        axes.plot(*standard_model, marker="+", color="black", ms=12, ls="none")
+    axes.set_title(f"{signal}: excluded at {1 - level:.0%} CL", fontsize=_FONT)
+    return figure
+
+
+def _line_of_cls(axes: Axes, values: Array, cls: Array, level: float, data: str) -> None:
+    observed, *expected = cls
+    axes.fill_between(values, expected[0], expected[4], color=_TWO, label="expected ± 2σ", lw=0)
+    axes.fill_between(values, expected[1], expected[3], color=_ONE, label="expected ± 1σ", lw=0)
+    axes.plot(values, expected[2], "k--", label="expected")
+    axes.plot(values, observed, "k-", lw=2, label=f"observed ({data})")
+    axes.axhline(level, color=_SIGNAL, lw=1)
+    axes.set(yscale="log", ylim=(_LOWEST, 1.5), xlim=(values[0], values[-1]))
+    axes.set_ylabel("CLs", fontsize=_FONT)
+    axes.legend(fontsize=_FONT - 2, loc="lower center", framealpha=0.9)
+
+
+def _line_of_deviance(axes: Axes, values: Array, deviance: Array) -> None:
+    for style, each, what in zip(("-", "--"), deviance, ("observed", "expected"), strict=True):
+        axes.plot(values, each, style, color=_LIKELIHOOD, label=what)
+    for height in _HEIGHTS[0]:
+        axes.axhline(height, color="black", lw=0.8, ls=":")
+    axes.set(ylim=(0, 3 * _HEIGHTS[0][-1]))
+    axes.set_ylabel("−2 ln λ", fontsize=_FONT)
+    axes.legend(fontsize=_FONT - 2, loc="upper center")
+
+
+def _plane(
+    axes: Axes, parameters: Sequence[tuple[str, Array]], logs: Array, deviance: Array, data: str
+) -> None:
+    """Draw contours; ``logs`` are logarithms of CLs over its level."""
+    (x_name, x), (y_name, y) = parameters
+    observed, _, narrow, expected, wide, _ = (each.T for each in logs)
+    # What is excluded one standard deviation up is a part of what is excluded one down.
+    for surface, color in ((narrow, _BAND), (wide, "white")):
+        axes.contourf(x, y, surface, [-np.inf, 0], colors=[color])
+    axes.contourf(x, y, observed, [-np.inf, 0], colors=["none"], hatches=["//"])
+    axes.contour(x, y, expected, [0], colors="black", linestyles="--", linewidths=1.5)
+    axes.contour(x, y, observed, [0], colors="black", linewidths=2)
+    for style, each in zip(("-", "--"), deviance, strict=True):
+        axes.contour(
+            x, y, each.T, _HEIGHTS[1], colors=_LIKELIHOOD, linestyles=style, linewidths=1.6
+        )
+    handles = [
+        Patch(facecolor="white", edgecolor="black", hatch="//", label=f"excluded ({data})"),
+        Line2D([], [], ls="--", lw=1.5, label="expected", color="black"),
+        Patch(facecolor=_BAND, label="expected ± 1σ"),
+        Line2D([], [], label=f"68 %, 95 % of −2 ln λ ({data})", color=_LIKELIHOOD),
+        Line2D([], [], ls="--", label="the same, expected", color=_LIKELIHOOD),
+    ]
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    figure.legend(handles=handles, fontsize=_FONT - 2, loc="outside lower center", ncols=2)
+    axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
+    axes.set_xlabel(x_name, fontsize=_FONT)
+    axes.set_ylabel(y_name, fontsize=_FONT)
 
 
 def scaling(edges: Array, before: Array, after: Array) -> Figure:

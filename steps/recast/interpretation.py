@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from steps.plots import recast
-from steps.recasting import report, root_files
+from steps.recasting import hepdata, report, root_files
 from steps.recasting.limits import LEVEL, Limits, Model
 from steps.recasting.model import Expectation, workspace
 from steps.recasting.templates import REFERENCE
@@ -17,7 +17,7 @@ from steps.stage.files import atomic
 
 
 def main() -> None:
-    """Write the plots of limits and of events; beside them ``workspace.json``, ``limits.yml``."""
+    """Write the plots of limits and of events, ``limits.yml``, ``workspace.json``, ``hepdata/``."""
     parser = command.plain(main.__doc__)
     add = parser.add_argument
     for what, name in (("sig", "signal"), ("bkg", "background"), ("data", "data")):
@@ -50,9 +50,11 @@ def main() -> None:
         limits["toys"] = model.limits_by_toys(limits["asymptotic"], args.toys)
     about = report.About.of(signal.about, data.about, against_standard_model=reference in signal)
     _write(args.outputfile.parent, made, limits, about)
+    shown = report.events(expectation)
+    tables = report.tables(limits, shown, about)
+    hepdata.write(args.outputfile.parent / "hepdata", tables, about.label)
     found = limits["asymptotic"]
     scan = (found.strengths, found.scan)
-    shown = report.events(expectation)
     for path, figure in (
         (args.outputfile, recast.limits(scan, found.upper, LEVEL, about.label, about.data)),
         (

@@ -108,6 +108,77 @@ def point(text: str, names: Sequence[str], what: str = "theta") -> Array:
     return found
 
 
+@dataclass(frozen=True)
+class Grid:
+    """Parameter points of a scan.
+
+    Attributes:
+        axes: The values of each parameter: of one or two several, of the others one.
+    """
+
+    axes: Sequence[Array]
+
+    @classmethod
+    def read(cls, text: str, names: Sequence[str]) -> "Grid | None":
+        """Read ``LOW,HIGH,POINTS`` or a number for each parameter, separated by semicolons.
+
+        Returns:
+            The grid; None where the text is empty.
+
+        Raises:
+            SettingError: It is none.
+        """
+        if not text.strip():
+            return None
+        parts = text.split(";")
+        if len(parts) != len(names):
+            raise SettingError(
+                f"scan: '{text}' has no range for each of {', '.join(names)}; give {len(names)} of "
+                "the form LOW,HIGH,POINTS or a number, separated by ;"
+            )
+        found = cls([_axis(part, name) for part, name in zip(parts, names, strict=True)])
+        if not 1 <= len(found.scanned) <= _MOST_SCANNED:
+            raise SettingError(
+                f"scan: '{text}' scans {len(found.scanned)} parameters; scan one or two, and give "
+                "a number for each of the others"
+            )
+        return found
+
+    @property
+    def scanned(self) -> list[int]:
+        """Numbers of the parameters that have several values."""
+        return [number for number, axis in enumerate(self.axes) if len(axis) > 1]
+
+    @property
+    def points(self) -> Array:
+        """All points ``(m, p)``, the last parameter's value changing first."""
+        return np.stack([axis.ravel() for axis in np.meshgrid(*self.axes, indexing="ij")], axis=-1)
+
+
+def _axis(text: str, name: str) -> Array:
+    low, *more = (part.strip() for part in text.split(","))
+    try:
+        if not more:
+            found = np.array([float(low)])
+        else:
+            high, points = float(more[0]), int(more[1])
+            # A contour needs some points on either side.
+            if len(more) != 2 or points < _FEWEST or not -np.inf < float(low) < high < np.inf:
+                raise ValueError
+            found = np.linspace(float(low), high, points)
+    except (ValueError, IndexError):
+        found = np.array([np.nan])
+    if not np.isfinite(found).all():
+        raise SettingError(
+            f"scan: '{text.strip()}' is no range of {name}; give LOW,HIGH,POINTS, such as -2,2,11, "
+            f"with {_FEWEST} points or more, or a number"
+        )
+    return found
+
+
+_MOST_SCANNED, _FEWEST = 2, 5
+
+
 def check(values: Mapping[str, Any], parameters: Sequence[str], observables: Sequence[str]) -> None:
     """Check all parameters of the workflow, as its stages will.
 
@@ -125,6 +196,7 @@ def check(values: Mapping[str, Any], parameters: Sequence[str], observables: Seq
         point(said[name], parameters, name)
     for name in _POSITIVE:
         positive(said[name], name)
+    Grid.read(said["scan"], parameters)
     for name in ("luminosity", "histogram"):
         if not said[name].strip():
             raise SettingError(f"{name}: is empty; give one")

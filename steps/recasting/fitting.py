@@ -1,7 +1,7 @@
 """Fits of pyhf's models with gradients: without them one takes twenty times as long."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,7 @@ class Optimizer(pyhf.optimize.scipy_optimizer):  # type: ignore[misc]
         return fitted
 
 
-@cache
+@lru_cache(maxsize=8)
 def _of_points(pdf: Any, n: int) -> Any:
     """Return a model that is evaluated at ``n`` points at the same time."""
     return pyhf.Model(

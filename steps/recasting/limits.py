@@ -118,6 +118,33 @@ class Model:
         )
         return Tested(float(observed), np.array([float(one) for one in expected]))
 
+    def deviance(self, strength: float) -> tuple[float, float]:
+        """Return -2 ln L of a strength, all else at its best values.
+
+        Less that of the auxiliary measurements at their nominal values: these are Poisson numbers
+        that grow with the simulation, so that models of other signals have other constants.
+
+        Returns:
+            Of the observed events, and of those that are expected at strength zero.
+        """
+        start = self._model.config.suggested_init()
+        start[self._poi] = 0.0
+        asimov = self._model.expected_data(start)
+        auxiliary = np.asarray(self._model.config.auxdata)
+        constant = -2 * float(np.sum(self._model.constraint_logpdf(auxiliary, np.array(start))))
+
+        def fit(data: Any) -> float:
+            _, value = pyhf.infer.mle.fixed_poi_fit(
+                strength,
+                data,
+                self._model,
+                par_bounds=self._reaching(strength),
+                return_fitted_val=True,
+            )
+            return float(value) - constant
+
+        return self._fitted(lambda: fit(self._data)), self._fitted(lambda: fit(asimov))
+
     def _reaching(self, strength: float) -> list[tuple[float, float]]:
         """Return the bounds of all parameters, those of the strength beyond one that is tested."""
         bounds = [tuple(pair) for pair in self._bounds]

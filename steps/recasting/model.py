@@ -103,39 +103,67 @@ def _bins(edges: Array) -> str:
 def workspace(expectation: Expectation) -> dict[str, Any]:
     """Return the workspace, as JSON can say it."""
     parameters = _nuisance_parameters(expectation)
-    samples = []
-    if expectation.background is not None:
-        samples.append(_sample("background", expectation.background, parameters))
     signal, reference = expectation.signal, expectation.reference
-    if reference is not None:
-        # The two are of the same events, whose noise counts once: as that of the larger.
-        noise = np.maximum(signal.nominal.variances, reference.nominal.variances)
-        samples.append(_sample("standard_model", reference, parameters, noise))
-        values = signal.nominal.values - reference.nominal.values
-        sides = {
-            name: (
-                signal.side(name, 0) - reference.side(name, 0),
-                signal.side(name, 1) - reference.side(name, 1),
-            )
-            for name in parameters
-        }
-        modifiers = [m for name in parameters for m in _modifier(name, values, sides[name])]
-        samples.append({"name": "signal", "data": values.tolist(), "modifiers": modifiers})
-    else:
-        samples.append(_sample("signal", signal, parameters))
-    strength = {"name": STRENGTH, "type": "normfactor", "data": None}
-    samples[-1]["modifiers"] = [strength, *samples[-1]["modifiers"]]
-    poi = {
-        "name": STRENGTH,
-        "bounds": [[0.0, expectation.largest_strength()]],
-        "inits": [min(1.0, expectation.largest_strength())],
+    if reference is None:
+        return _workspace(
+            expectation,
+            _background(expectation, parameters),
+            _sample("signal", signal, parameters),
+            expectation.largest_strength(),
+        )
+    # The two are of the same events, whose noise counts once: as that of the larger.
+    noise = np.maximum(signal.nominal.variances, reference.nominal.variances)
+    values = signal.nominal.values - reference.nominal.values
+    sides = {
+        name: (
+            signal.side(name, 0) - reference.side(name, 0),
+            signal.side(name, 1) - reference.side(name, 1),
+        )
+        for name in parameters
     }
+    modifiers = [m for name in parameters for m in _modifier(name, values, sides[name])]
+    return _workspace(
+        expectation,
+        _background(expectation, parameters, noise),
+        {"name": "signal", "data": values.tolist(), "modifiers": modifiers},
+        expectation.largest_strength(),
+    )
+
+
+def without_signal(expectation: Expectation) -> dict[str, Any]:
+    """Return the workspace of strength zero: its signal has no events."""
+    nothing = {"name": "signal", "data": [0.0] * len(expectation.observed), "modifiers": []}
+    background = _background(expectation, _nuisance_parameters(expectation))
+    return _workspace(expectation, background, nothing, 1.0)
+
+
+def _workspace(
+    expectation: Expectation,
+    background: Sequence[Mapping[str, Any]],
+    signal: Mapping[str, Any],
+    largest: float,
+) -> dict[str, Any]:
+    strength = {"name": STRENGTH, "type": "normfactor", "data": None}
+    samples = [*background, {**signal, "modifiers": [strength, *signal["modifiers"]]}]
+    poi = {"name": STRENGTH, "bounds": [[0.0, largest]], "inits": [min(1.0, largest)]}
     return {
         "channels": [{"name": _CHANNEL, "samples": samples}],
         "observations": [{"name": _CHANNEL, "data": expectation.observed.tolist()}],
         "measurements": [{"name": "limits", "config": {"poi": STRENGTH, "parameters": [poi]}}],
         "version": "1.0.0",
     }
+
+
+def _background(
+    expectation: Expectation, parameters: Sequence[str], noise: Array | None = None
+) -> list[dict[str, Any]]:
+    """Return the samples of strength zero; ``noise`` are variances of the Standard Model's."""
+    samples = []
+    if expectation.background is not None:
+        samples.append(_sample("background", expectation.background, parameters))
+    if expectation.reference is not None:
+        samples.append(_sample("standard_model", expectation.reference, parameters, noise))
+    return samples
 
 
 def _nuisance_parameters(expectation: Expectation) -> list[str]:

@@ -1,14 +1,17 @@
 """What limits are told with: a table, lines for people, numbers of the figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from steps.arrays import Array
+from steps.recasting.hepdata import Column, Table
 from steps.recasting.limits import LEVEL, SIGMAS, Limits, Tested
 from steps.recasting.model import Expectation
+from steps.recasting.scanning import Scan
+from steps.recasting.surfaces import crossings, finer
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,15 @@ class About:
         return cls(signal.get("signal", {}), data.get("pseudo", {}), against_standard_model)
 
     @property
+    def name(self) -> str:
+        """Name of the signal."""
+        return str(self.signal.get("name", "signal"))
+
+    @property
     def label(self) -> str:
         """Name of the signal and its point."""
         point = ", ".join(f"{k} = {v:g}" for k, v in self.signal.get("theta", {}).items())
-        name = self.signal.get("name", "signal")
-        return f"{name} ({point})" if point else str(name)
+        return f"{self.name} ({point})" if point else self.name
 
     @property
     def observable(self) -> str:
@@ -131,4 +138,146 @@ def lines(limits: Limits, about: About) -> list[str]:
         f"strength below {limits.upper[0]:.3g} at 95 % CL ({limits.upper[3]:.3g} expected, "
         f"{limits.upper[2]:.3g} to {limits.upper[4]:.3g} within one standard deviation); "
         f"{about.data}",
+    ]
+
+
+def plane(scan: Scan, names: Sequence[str]) -> tuple[list[tuple[str, Array]], Array, Array]:
+    """Return the surfaces of a scan on a fine grid.
+
+    Args:
+        scan: The scan.
+        names: Names of the parameters.
+
+    Returns:
+        Name and values of each scanned parameter, ``d`` of them; CLs ``(6, ...)`` and -2 ln lambda
+        ``(2, ...)``, with ``d`` axes more each.
+    """
+    scanned = scan.grid.scanned
+    axes = [scan.grid.axes[number] for number in scanned]
+    shape = tuple(len(axis) for axis in axes)
+    # Far out CLs falls like a Gaussian, its logarithm like a parabola.
+    logs = np.log(np.maximum(scan.cls, _SMALLEST)).T.reshape(-1, *shape)
+    deviance = scan.deviance.T.reshape(-1, *shape)
+    cls = [np.exp(np.minimum(finer(axes, one)[1], 0.0)) for one in logs]
+    fine, _ = finer(axes, logs[0])
+    labels = [(names[number], axis) for number, axis in zip(scanned, fine, strict=True)]
+    return labels, np.array(cls), np.array([finer(axes, one)[1] for one in deviance])
+
+
+_SMALLEST = 1e-12
+
+
+def scan_table(scan: Scan, names: Sequence[str], about: About) -> dict[str, Any]:
+    """Return what ``scan.yml`` says.
+
+    Args:
+        scan: The scan.
+        names: Names of the parameters.
+        about: What it is of.
+    """
+    labels, cls, _ = plane(scan, names)
+    ends = {}
+    if len(labels) == 1:
+        [(name, axis)] = labels
+        # Where CLs crosses the level: the points beyond, or between, are excluded.
+        ends = {
+            "crossings": {
+                name: {what: _short(crossings(axis, each, LEVEL)) for what, each in named(cls)}
+            }
+        }
+    return {
+        "signal": about.name,
+        "tested_against": "Standard Model" if about.against_standard_model else "background",
+        "data": about.data,
+        **({"pseudo": dict(about.pseudo)} if about.pseudo else {}),
+        **ends,
+        "points": [
+            {
+                "theta": dict(zip(names, map(float, point), strict=True)),
+                "CLs": dict(zip((what for what, _ in named(cls)), _short(six), strict=True)),
+                "minus_2_ln_lambda": dict(
+                    zip(("observed", "expected"), _short(two.tolist()), strict=True)
+                ),
+                "excluded": bool(six[0] < LEVEL),
+            }
+            for point, six, two in zip(scan.grid.points, scan.cls, scan.deviance, strict=True)
+        ],
+    }
+
+
+def named(six: Array) -> list[tuple[str, Array]]:
+    """Return what is observed and expected, by name."""
+    names = ["observed", *(f"expected {sigma:+d} sigma" for sigma in SIGMAS)]
+    return list(zip(names, six, strict=True))
+
+
+def _short(values: Sequence[float]) -> list[float]:
+    return [float(f"{value:.5g}") for value in values]
+
+
+def tables(limits: Mapping[str, Limits], events: Events, about: About) -> list[Table]:
+    """Return the tables of limits and events for HEPData."""
+    bins = np.stack([events.edges[:-1], events.edges[1:]], axis=-1)
+    found = [
+        Table(
+            "Events",
+            f"Events in bins of {about.observable}, with {about.data}.",
+            [
+                Column(about.observable, bins, is_axis=True),
+                Column(about.data, events.observed),
+                *(Column(name, values) for name, values in events.parts.items()),
+                Column(
+                    "expected without signal",
+                    np.sum(list(events.parts.values()), axis=0),
+                    errors={"simulation and systematics": events.errors},
+                ),
+                Column(f"expected with {about.label}", events.signal),
+            ],
+        )
+    ]
+    for how, of in limits.items():
+        found += [
+            Table(
+                f"CLs ({how})",
+                f"CLs against the strength of {about.label}.",
+                [
+                    Column("signal strength", of.strengths, is_axis=True),
+                    *(Column(f"CLs {what}", each) for what, each in named(of.scan.T)),
+                ],
+            ),
+            Table(
+                f"Upper limits ({how})",
+                f"Upper limits on the strength of {about.label} at 95% CL.",
+                [
+                    Column("confidence level", np.array([1 - LEVEL]), is_axis=True),
+                    *(
+                        Column(f"limit {what}", np.atleast_1d(each))
+                        for what, each in named(of.upper)
+                    ),
+                ],
+            ),
+        ]
+    return found
+
+
+def tables_of_scan(scan: Scan, names: Sequence[str], about: About) -> list[Table]:
+    """Return the tables of a scan for HEPData."""
+    points = scan.grid.points.T
+    axes = [Column(name, each, is_axis=True) for name, each in zip(names, points, strict=True)]
+    observed, expected = scan.deviance.T
+    return [
+        Table(
+            "CLs of parameter points",
+            f"CLs of {about.name} at points of the parameters, with {about.data}.",
+            [*axes, *(Column(f"CLs {what}", each) for what, each in named(scan.cls.T))],
+        ),
+        Table(
+            "Likelihood of parameter points",
+            f"-2 ln of the profile likelihood ratio of {about.name}, with {about.data}.",
+            [
+                *axes,
+                Column("-2 ln lambda observed", observed),
+                Column("-2 ln lambda expected", expected),
+            ],
+        ),
     ]

@@ -116,6 +116,7 @@ def external(path: Path) -> set[str]:
         ),
         ("fsspec", {"steps.recasting.root_files"}),
         ("pyhf", {"steps.recasting.fitting", "steps.recasting.limits"}),
+        ("hepdata_lib", {"steps.recasting.hepdata"}),
         ("arro3", {"steps.events.tables"}),
         ("rocrate", {"scripts.engine.resume.crate"}),
         ("iminuit", {"steps.inference.intervals"}),

@@ -1,5 +1,6 @@
 """The stages one after the other, by the options that users type, and by yadage-run."""
 
+import json
 import os
 import subprocess
 import sys
@@ -124,6 +125,85 @@ def test_nothing_is_known_of_the_signal_but_what_files_say(folder: Path) -> None
     assert "signal against background alone" in done.stdout
 
 
+_VALID = """
+import sys
+from hepdata_validator.full_submission_validator import FullSubmissionValidator
+print(FullSubmissionValidator().validate(directory=sys.argv[1]))
+"""
+_APPLIED = """
+import json, sys, pyhf
+from hepdata_validator.full_submission_validator import FullSubmissionValidator
+background, patches = (json.load(open(name)) for name in sys.argv[1:3])
+known = pyhf.PatchSet(patches)
+known.verify(background)
+for folder in sys.argv[3:]:
+    assert FullSubmissionValidator().validate(directory=folder), folder
+found = []
+for patch in known.patches:
+    space = pyhf.Workspace(known.apply(background, patch.name))
+    model = space.model()
+    values = [1.0, [1.0] * 5]
+    if patch.values != (0.0,):
+        data = space.data(model)
+        observed, expected = pyhf.infer.hypotest(1.0, data, model, return_expected_set=True)
+        values = [float(observed), [float(each) for each in expected]]
+    found.append([list(patch.values), *values])
+print(json.dumps(found))
+"""
+
+
+def test_a_scan_is_what_pyhf_says_of_each_patch(folder: Path) -> None:
+    """Without our optimiser, and applied by pyhf; tables as HEPData wants them."""
+    selected, kept = folder / "scanned.root", folder / "kept"
+    options = ("--observable=x", f"--bins={BINS}", "--selection=y > -2; y < 2")
+    for done in (
+        pyhf_side.stage(
+            *("scaling", "-i", folder / "selected.root", "-o", selected, "-l", "0.5", "-gh_mjj")
+        ),
+        pyhf_side.stage(
+            *("preserved", "--data-file", folder / "events.h5", "--luminosity=0.5"),
+            *(*options, "--output-dir", kept),
+        ),
+        pyhf_side.stage(
+            *("scan", "--data-file", folder / "events.h5", "--scan=-1,1,5", *options),
+            *("--filesig", selected, "--histsig=h_mjj", "--filebkg", kept / "background.root"),
+            *("--histbkg=h_mjj", "--filedata", kept / "data.root", "--histdat=h_mjj"),
+            *("--output-dir", folder / "scan"),
+        ),
+    ):
+        assert done.returncode == 0, done.stderr
+    place = folder / "scan"
+    table = yaml.safe_load((place / "scan.yml").read_text())
+    applied = pyhf_side.python(
+        *("-c", _APPLIED, place / "background.json", place / "patchset.json", place / "hepdata")
+    )
+    assert applied.returncode == 0, applied.stderr
+    found = json.loads(applied.stdout.splitlines()[-1])
+    assert [point["theta"]["t"] for point in table["points"]] == [-1.0, -0.5, 0.0, 0.5, 1.0]
+    for point, (values, observed, expected) in zip(table["points"], found, strict=True):
+        assert [point["theta"]["t"]] == values
+        told = list(point["CLs"].values())
+        np.testing.assert_allclose(told, [observed, *expected], rtol=5e-3)
+        assert point["excluded"] == (observed < 0.05)
+    # What an Asimov set of the Standard Model says of it.
+    deviance = [point["minus_2_ln_lambda"]["expected"] for point in table["points"]]
+    assert deviance[2] == 0.0
+    assert min(deviance[0], deviance[1], deviance[3], deviance[4]) > 0.0
+    assert (place / "exclusion.png").stat().st_size > 10_000
+
+
+def test_a_file_that_is_not_scaled_has_no_scan(folder: Path) -> None:
+    done = pyhf_side.stage(
+        *("scan", "--data-file", folder / "events.h5", "--scan=-1,1,5", "--observable=x"),
+        *(f"--bins={BINS}", "--filesig", folder / "selected.root", "--histsig=h_mjj"),
+        *("--filebkg", folder / "selected.root", "--histbkg=h_mjj"),
+        *("--filedata", folder / "selected.root", "--histdat=h_mjj"),
+        *("--output-dir", folder / "no_scan"),
+    )
+    assert done.returncode == 1
+    assert "selected.root: does not say luminosity of its signal; give what stage" in done.stderr
+
+
 @pytest.mark.workflow
 def test_the_workflow_ends_with_both_plots(folder: Path) -> None:
     """By yadage-run, steps in the environment of their image."""
@@ -141,6 +221,7 @@ def test_the_workflow_ends_with_both_plots(folder: Path) -> None:
         "sum_of_weights": "''",
         "k_factor": 1,
         "filter_efficiency": 1,
+        "scan": "''",
         "toys": 0,
     }
     (folder / "profile.yml").write_text(yaml.safe_dump(given))
@@ -159,6 +240,10 @@ def test_the_workflow_ends_with_both_plots(folder: Path) -> None:
     assert {path.name for path in place.iterdir() if path.is_file()} == {
         *("limits.png", "results.png", "limits.yml", "workspace.json")
     }
+    tables = place / "hepdata"
+    assert pyhf_side.python("-c", _VALID, tables).stdout.strip() == "True"
+    assert len(list(tables.iterdir())) == 4
+    assert not [path for path in (folder / "work/scan").iterdir() if path.is_file()]
     table = yaml.safe_load((place / "limits.yml").read_text())
     assert table["tested_against"] == "Standard Model"
     assert table["pseudo"]["theta"] == {"t": 0.0}
@@ -169,7 +254,10 @@ def test_the_workflow_ends_with_both_plots(folder: Path) -> None:
     np.testing.assert_allclose(scaled, expected)
 
     again = run("-p", "toys=0")
-    assert "0 ran, 4 were done already" in again.stdout
+    assert "0 ran, 5 were done already" in again.stdout
+    scanned = run("-p", "scan=0,1,5")
+    assert "1 ran, 4 were done already" in scanned.stdout
+    assert (folder / "work/scan/patchset.json").exists()
     wrong = run("-p", "theta=1,2")
     assert wrong.returncode == 2
     assert "theta: '1,2' is not a value" in wrong.stderr
