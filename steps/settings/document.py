@@ -27,7 +27,7 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     error = _mismatch(content, schema(kind))
     if error is not None:
         raise InputError(f"{path}: {_describe(error)}")
-    _fill_defaults(content, schema(kind))
+    _complete(content, schema(kind))
     result: dict[str, Any] = content
     return result
 
@@ -97,14 +97,23 @@ def _is_known(key: str, of: Mapping[str, Any]) -> bool:
     return key in of.get("properties", ()) or any(re.search(p, key) for p in patterns)
 
 
-def _fill_defaults(content: dict[str, Any], of: Mapping[str, Any]) -> None:
-    """Insert the defaults of a schema, also those of optional sections that are absent."""
+def _complete(content: dict[str, Any], of: Mapping[str, Any]) -> None:
+    """Insert the defaults of a schema, also of optional sections that are absent; see _whole."""
     for key, sub in of.get("properties", {}).items():
         if key not in content and "default" in sub:
             content[key] = json.loads(json.dumps(sub["default"]))
         if isinstance(content.get(key), dict):
-            _fill_defaults(content[key], sub)
+            _complete(content[key], sub)
         elif isinstance(content.get(key), list):
+            items = sub.get("items", {})
+            content[key] = [_whole(item, items) for item in content[key]]
             for item in content[key]:
                 if isinstance(item, dict):
-                    _fill_defaults(item, sub.get("items", {}))
+                    _complete(item, items)
+        elif key in content:
+            content[key] = _whole(content[key], sub)
+
+
+def _whole(value: Any, of: Mapping[str, Any]) -> Any:
+    """Return a number as an integer where it is one: to a schema 1.0e+4 is a whole number too."""
+    return int(value) if of.get("type") == "integer" and isinstance(value, float) else value

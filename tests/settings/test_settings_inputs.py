@@ -206,6 +206,7 @@ PYTHIA_S = [
     ([GGF | {"run_card": "x"}], ["run_card", "take this from their card"]),
     ([GGF | {"k_factor": 0.0}], ["processes: 1: k_factor"]),
     ([GGF | {"num_events": 0}], ["processes: 1: num_events"]),
+    ([GGF | {"events_per_job": 0.5}], ["processes: 1: events_per_job", "whole number"]),
     ([GGF | {"crad": "x"}], ["crad", "known keys", "filter"]),
     ([GGF | {"filter": {"taus": JETS}}], ["filter", "taus", "known keys: jets, leptons, photons"]),
     ([GGF | {"filter": {"jets": {"number": 2}}}], ["filter: jets", "'pt_min' is missing"]),

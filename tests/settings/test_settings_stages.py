@@ -226,3 +226,21 @@ def test_a_half_refuses_what_it_cannot_use(tmp_path: Path) -> None:
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {tmp_path}/wrong.yml: cuts: 1: expression: 'pt_j3'")
     assert not (tmp_path / "out/settings").exists()
+
+
+def test_jobs_of_a_process_may_have_a_size_of_their_own(tmp_path: Path) -> None:
+    """Also as YAML's floating-point numbers, which a schema takes for whole ones."""
+    path = INPUTS / "ph/jets_photons.yml"
+    text = path.read_text().replace("cards/", f"{INPUTS}/ph/cards/")
+    (tmp_path / "ph.yml").write_text(
+        text.replace("num_events: 16000", "num_events: 1.6e+4")
+        .replace("events_per_job: 2000 ", "events_per_job: 2000.0 ")
+        .replace("num_events: 4000 ", "num_events: 4000.0 ")
+    )
+    settings = divided("ph", tmp_path / "ph.yml")["generate"]
+    ggf, diphoton = ((p["num_events"], p["events_per_job"]) for p in settings.pythia_processes)
+    assert (ggf, diphoton) == ((1400, 4000), (16000, 2000))
+    sizes = (*ggf, *diphoton, settings.num_events, settings.events_per_job)
+    assert all(type(size) is int for size in sizes)
+    as_jobs = divided("ph", tmp_path / "ph.yml", num_procs_per_job=4, num_events=8000)["generate"]
+    assert [p["events_per_job"] for p in as_jobs.pythia_processes] == [700, 8000]
