@@ -19,7 +19,7 @@ import yaml
 from steps.tracking.addresses import without_credentials
 
 ROOT = Path(__file__).resolve().parents[1]
-SPECIFICATIONS = ("reana.yaml", "reana-ph.yaml", "reana-ml.yaml")
+SPECIFICATIONS = ("reana.yaml", "reana-ph.yaml", "reana-ml.yaml", "reana-recast.yaml")
 _NEEDED = ("REANA_SERVER_URL", "REANA_ACCESS_TOKEN")
 _MARK = "reana-run.txt"
 

@@ -204,3 +204,5 @@ def check(values: Mapping[str, Any], parameters: Sequence[str], observables: Seq
 
 _POINTS = ("theta", "standard_model", "injected")
 _POSITIVE = ("cross_section", "sum_of_weights", "luminosity", "k_factor", "filter_efficiency")
+PARAMETERS = ("observable", "bins", "selection", "histogram", "scan", *_POINTS, *_POSITIVE)
+"""Parameters of the workflow that :func:`check` looks at."""

@@ -7,6 +7,9 @@ from typing import Any
 from steps.recasting import analysis
 from steps.settings import learning, observed, parameters, physics, theory
 
+REINTERPRETATION = analysis.PARAMETERS
+"""Parameters of the workflow that say what is reinterpreted, and how."""
+
 
 def check(
     values: Mapping[str, Any],

@@ -142,7 +142,9 @@ def test_no_step_lets_a_shell_read_values(tmp_path: Path, step: str) -> None:
     assert [option.partition("=")[2] for option in options] == [value] * len(names(text))
 
 
-@pytest.mark.parametrize("file", ["reana.yaml", "reana-ph.yaml", "reana-ml.yaml"])
+@pytest.mark.parametrize(
+    "file", ["reana.yaml", "reana-ph.yaml", "reana-ml.yaml", "reana-recast.yaml"]
+)
 def test_no_text_of_a_specification_is_no_text_in_a_step(file: str) -> None:
     given = yaml.safe_load((ROOT / file).read_text())["inputs"]["parameters"]
     empty = {name: value for name, value in given.items() if value in EMPTY}

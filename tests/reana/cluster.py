@@ -46,9 +46,20 @@ from yadage.steering_api import steering_ctx
 class Cluster:
     """Workflows by name, and how their jobs are run."""
 
-    def __init__(self, folder: Path, command: list, environment: dict, user: "int | None") -> None:
-        """Take the words that go before a job's shell, and the user whose workspaces are."""
+    def __init__(
+        self,
+        folder: Path,
+        command: list,
+        environment: dict,
+        user: "int | None",
+        tools: "dict[str, str]",
+    ) -> None:
+        """Take the words that go before a job's shell, and the user whose workspaces are.
+
+        ``tools`` are folders of programs by a part of the names of images that have these.
+        """
         self.folder, self.command, self.environment, self.user = folder, command, environment, user
+        self.tools = tools
         self.specifications = {}
         self.pool = ThreadPoolExecutor(2)
 
@@ -124,13 +135,15 @@ class Cluster:
             os.chmod(scratch, 0o1777)
             values = {"workspace": str(workspace), "image": image}
             words = [word.format(**values) for word in self.command]
+            own = [tools for part, tools in self.tools.items() if part in image]
+            path = os.pathsep.join([*own, self.environment["PATH"]])
             options = {"user": self.user, "group": 0, "extra_groups": []}
             if self.user is None or words:  # a container sees to that itself
                 options = {}
             return subprocess.run(
                 [*words, "sh", "-c", command],
                 cwd=workspace,
-                env=self.environment | {"TMPDIR": scratch},
+                env=self.environment | {"TMPDIR": scratch, "PATH": path},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 check=False,
@@ -418,6 +431,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--runner", choices=["process", "container"], required=True)
     parser.add_argument("--python", help="interpreter of the steps, for processes")
+    parser.add_argument(
+        "--tools",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("IMAGE", "FOLDER"),
+        help="a part of an image's name, and the folder of its interpreter, for processes",
+    )
     parser.add_argument("--code", help="folder that holds the package of the steps")
     parser.add_argument("--user", type=int, help="user of jobs and workspaces, if not this one")
     options = parser.parse_args()
@@ -431,7 +452,8 @@ def main() -> None:
         command = ["docker", "run", "--rm", "--network", "none", "--user", f"{options.user}:0"]
         command += ["--read-only", "--tmpfs", "/tmp", "--volume", "{workspace}:{workspace}"]
         command += ["--workdir", "{workspace}", "{image}"]
-    cluster = Cluster(options.folder.resolve(), command, environment, options.user)
+    tools = dict(options.tools)
+    cluster = Cluster(options.folder.resolve(), command, environment, options.user, tools)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     serve(cluster, os.environ["REANA_ACCESS_TOKEN"])
 

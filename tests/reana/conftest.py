@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from reana_user import ROOT, SMALL, TOKEN, cluster, jobs_user, log, make, wait
 
+from scripts.engine import environments
+
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -19,6 +21,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for folder in (base, *base.parents[:2]):
         folder.chmod(0o755)
     options = ["--runner", "process", "--python", sys.executable, "--code", str(code)]
+    recast = environments.of_image("madminer-workflow-recast")
+    assert recast is not None
+    options += ["--tools", "madminer-workflow-recast", str(recast.tools)]
     with cluster(base / "cluster", *options, *jobs_user()) as folder:
         yield folder
 
