@@ -20,6 +20,8 @@ OUT ?= pseudo_data.h5
 SEED ?= 1
 # pyhf has an environment of its own, where the steps of its image run.
 export VENV_RECAST ?= $(abspath $(VENV))-recast
+# So has the command 'recast' of recast-atlas.
+export VENV_ATLAS ?= $(abspath $(VENV))-atlas
 # FRESH=1 runs all steps, also those that are done already.
 FRESH ?=
 # Settings to compare, and the data for it: those of the last run.
@@ -49,7 +51,7 @@ OPTIONS = --profile "$(PROFILE)" --runtime "$(RUNTIME)" --backend "$(BACKEND)" -
 PH = --input-file-ph "$(INPUT_FILE_PH)"
 ML = --input-file-ml "$(INPUT_FILE_ML)" $(if $(OBSERVED),--observed-file "$(OBSERVED)")
 
-.PHONY: help run run-ph run-ml run-recast pseudo-data status verify gc worker \
+.PHONY: help run run-ph run-ml run-recast recast-atlas pseudo-data status verify gc worker \
 	reana-check reana-run reana-status reana-download sweep mlflow-server \
 	yadage-run yadage-clean test test-slow test-all test-images test-faults test-fuzz check audit docs graph lock bench validate validate-networks validate-limits clean \
 	build build-madminer build-ph build-ph-madgraph build-delphes build-ml build-recast build-workflow push wheelhouse
@@ -59,6 +61,7 @@ help:
 	@echo "make run-ph [INPUT_FILE_PH=...]         physics alone"
 	@echo "make run-ml DATA_FILE=... [INPUT_FILE_ML=...]  machine learning alone"
 	@echo "make run-recast [DATA_FILE=...]         a signal against background and data of an analysis, by pyhf"
+	@echo "make recast-atlas [INPUTS=...]          the same as an entry of recast-atlas's catalogue"
 	@echo "make run OBSERVED=...                   observed limits beside the expected ones"
 	@echo "make pseudo-data THETA='0.3,-0.2' [DATA_FILE=... OUT=... SEED=...]  events to try that with"
 	@echo "make status [HALF=ph|ml]                what is done, what would run and why; runs nothing"
@@ -79,7 +82,7 @@ help:
 	@echo "make audit                              known vulnerabilities of the pinned packages"
 	@echo "make docs graph                         generated documentation; pictures of the stages (needs graphviz)"
 	@echo "make lock [LOCK_ARGS=--upgrade]         the pins of the requirements"
-	@echo "make build [OWNER=...] [TAG=...]        container images (build-madminer, build-ph, build-ml; build-recast)"
+	@echo "make build [OWNER=...] [TAG=...]        container images (build-madminer, build-ph, build-ml, build-recast)"
 	@echo "make wheelhouse                         packages for a build without network"
 	@echo "make push REGISTRY=... OWNER=...        images to a registry"
 	@echo "Variables: PROFILE=test|default|full|FILE WORKDIR=... CORES=... RUNTIME=native|docker|podman FRESH=1 ARGS=..."
@@ -101,6 +104,14 @@ run-ml: $(TRACKED) $(CELERY)
 run-recast: PROFILE := $(if $(filter default,$(PROFILE)),recast,$(PROFILE))
 run-recast: $(VENV)/run.stamp $(VENV_RECAST)/recast.stamp $(CELERY)
 	@$(RUN) $(if $(DATA_FILE),recast,ph-recast) $(OPTIONS) $(PH) --data-file "$(DATA_FILE)"
+
+# The catalogue's entry recast.yml, listed, checked and run by recast-atlas; its steps run natively.
+RECAST_ENTRY = madminer/reinterpretation
+recast-atlas: $(VENV_ATLAS)/recast-atlas.stamp $(VENV_RECAST)/recast.stamp
+	@export RECAST_ATLAS_CATALOGUE="$(CURDIR)" PYTHONPATH="$(CURDIR)" \
+		RECAST_LOCAL_BACKENDSTRING=py:scripts.engine.atlas:Native; \
+	$(VENV_ATLAS)/bin/recast catalogue check $(RECAST_ENTRY) && \
+	$(VENV_ATLAS)/bin/recast run $(RECAST_ENTRY) $(if $(INPUTS),"$(INPUTS)") --backend local $(ARGS)
 
 # Docs: docs/observed.md. Events of the last run, by default.
 pseudo-data: $(VENV)/run.stamp
@@ -166,7 +177,8 @@ test: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp $(VENV_RECAST)/recast.stamp
 	$(call pytest,"not slow and not images")
 
 # What takes long or needs programs of the system: redis-server, an engine for containers.
-test-slow: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp $(VENV_RECAST)/recast.stamp
+test-slow: $(VENV)/test.stamp $(VENV_REANA)/reana.stamp $(VENV_RECAST)/recast.stamp \
+		$(VENV_ATLAS)/recast-atlas.stamp
 	$(call pytest,"slow and not images")
 
 test-all: test test-slow test-images
@@ -239,7 +251,7 @@ endef
 
 FROM_OURS = --build-arg BASE_IMAGE=$(IMAGE)/madminer:$(TAG)
 
-build: build-ph build-workflow
+build: build-ph build-workflow build-recast
 
 build-madminer:
 	$(call build,madminer,madminer)
@@ -261,7 +273,7 @@ FROM_PH = --build-arg BASE_IMAGE=$(IMAGE)/madminer-workflow-ph:$(TAG) \
 build-ph-madgraph: build-ph
 	$(call build,ph-madgraph,madminer-workflow-ph-madgraph,$(FROM_PH))
 
-# Stands by itself, and is built by itself.
+# Stands by itself: its packages exclude those of the others.
 build-recast:
 	$(call build,recast,madminer-workflow-recast)
 
@@ -276,7 +288,7 @@ push: build
 		printf '%s' "$$DOCKERPASS" | \
 			$(ENGINE) login --username "$$DOCKERUSER" --password-stdin $(REGISTRY) || exit 1; \
 	fi; \
-	for name in madminer madminer-workflow-ph madminer-workflow-ml madminer-workflow; do \
+	for name in madminer $(addprefix madminer-workflow,-ph -ml -recast) madminer-workflow; do \
 		$(ENGINE) push $(IMAGE)/$$name:$(TAG) || exit 1; \
 	done
 
@@ -292,6 +304,10 @@ wheelhouse: $(VENV)/run.stamp
 		--constraint requirements/mlflow.txt \
 		$(foreach v,$(MANYLINUX),--platform manylinux_$(v)_$$(uname -m)) \
 		$(foreach name,base ph ml tracking runner,--requirement requirements/$(name).in)
+	@$(VENV)/bin/python -m pip download --quiet --disable-pip-version-check --only-binary :all: \
+		--python-version 3.11 --dest docker/wheelhouse \
+		$(foreach v,$(MANYLINUX),--platform manylinux_$(v)_$$(uname -m)) \
+		--requirement requirements/recast.txt
 	@$(ENGINE) run --rm --network host --volume "$(CURDIR)/docker/wheelhouse:/wheelhouse" \
 		debian:bookworm-slim sh -c 'apt-get update -qq && apt-get install -qq --yes \
 		--no-install-recommends --download-only python3 python3-venv >/dev/null && \
@@ -311,14 +327,14 @@ lock:
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(PYTHON) -m venv "$$tools" && \
 	"$$tools"/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) && \
 	export UV_PYTHON_DOWNLOADS=never && cd requirements && \
-	for name in test run mlflow celery reana recast; do \
-		case $$name in test|reana|recast) options='$(LOCK_ARGS)' ;; *) options='--constraint test.txt' ;; esac; \
+	for name in test run mlflow celery reana recast recast-atlas; do \
+		case $$name in test|reana|recast|recast-atlas) options='$(LOCK_ARGS)' ;; *) options='--constraint test.txt' ;; esac; \
 		$(LOCK) $$options --output-file $$name.txt $$name.in >/dev/null && \
 		sed $(UNLOCKED) $$name.txt >"$$tools"/$$name.txt && cp "$$tools"/$$name.txt $$name.txt || exit 1; \
 	done
 
 clean: yadage-clean
-	@rm -rf $(VENV) $(VENV_REANA) $(VENV_RECAST)
+	@rm -rf $(VENV) $(VENV_REANA) $(VENV_RECAST) $(VENV_ATLAS)
 
 $(VENV_REANA)/reana.stamp: requirements/reana.txt
 	@echo "installing reana-client into $(VENV_REANA) (once; a minute or two)"
@@ -330,6 +346,12 @@ $(VENV_RECAST)/recast.stamp: requirements/recast.txt
 	@echo "installing pyhf into $(VENV_RECAST) (once; half a minute)"
 	@test -x $(VENV_RECAST)/bin/python || $(PYTHON) -m venv $(VENV_RECAST)
 	@$(VENV_RECAST)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(VENV_ATLAS)/recast-atlas.stamp: requirements/recast-atlas.txt
+	@echo "installing recast-atlas into $(VENV_ATLAS) (once; half a minute)"
+	@test -x $(VENV_ATLAS)/bin/python || $(PYTHON) -m venv $(VENV_ATLAS)
+	@$(VENV_ATLAS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(VENV)/mlflow.stamp $(VENV)/celery.stamp: $(VENV)/run.stamp

@@ -1,4 +1,4 @@
-"""Draw the workflow and its halves from their specifications: ``python -m scripts.graph --help``.
+"""Draw the workflow and its parts from their specifications: ``python -m scripts.graph --help``.
 
 A picture shows stages as boxes, those that run many times with a double border, and what they
 publish for one another as arrows; values of the initialisation are left out.
@@ -22,6 +22,7 @@ PICTURES = {
     "workflow": (ROOT, "workflow/workflow.yml"),
     "workflow_ph": (ROOT / "workflow/ph", "workflow.yml"),
     "workflow_ml": (ROOT / "workflow/ml", "workflow.yml"),
+    "workflow_recast": (ROOT / "workflow/recast", "workflow.yml"),
 }
 """Name of each picture: the folder that its references are relative to, and its specification."""
 _PROGRAM = "dot"
@@ -216,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Draw the pictures; the exit status is 2 where graphviz is not installed."""
     parser = argparse.ArgumentParser(
         prog="python -m scripts.graph",
-        description="Draw the workflow and its halves from their specifications.",
+        description="Draw the workflow and its parts from their specifications.",
     )
     parser.add_argument(
         "--output",

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -153,9 +154,21 @@ def _fetched(address: str) -> io.BytesIO:
     try:
         with fsspec.open(address, "rb") as file:
             return io.BytesIO(file.read())
+    except ImportError as error:
+        # fsspec's message names the package: "Install fsspec-xrootd to access ...".
+        raise InputError(
+            f"{address}: cannot be fetched; {_install(error)} where this step runs (.venv-recast, "
+            "or its image)"
+        ) from None
     except Exception as error:
         reason = str(error)[:120] or type(error).__name__
         raise InputError(
             f"{address}: cannot be fetched ({reason}); check the address, the network and the "
             "credentials in the environment"
         ) from None
+
+
+def _install(error: ImportError) -> str:
+    """What to install, from fsspec's "Install NAME to access ..."."""
+    found = re.search(r"install ([\w-]+)", str(error), re.IGNORECASE)
+    return f"install {found[1]}" if found else str(error)

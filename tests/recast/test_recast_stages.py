@@ -6,15 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import data_files
 import numpy as np
 import pyhf_side
 import pytest
+import recast_events
 import uproot
 import yaml
 
 from scripts.engine import environments
-from steps.events import madminer_file
 
 BINS = "-3,-1,0,1,3"
 LUMINOSITY = 0.5
@@ -24,18 +23,7 @@ LUMINOSITY = 0.5
 def folder(tmp_path_factory) -> Path:
     """Signal and background in a MadMiner file that knows its cross sections before cuts."""
     place = tmp_path_factory.mktemp("recast")
-    arrays = data_files.with_systematics()
-    background = arrays["samples/processes"] == 1
-    arrays["samples/sampling_benchmarks"] = np.where(background, -1, 0)
-    weights = arrays["samples/weights"].copy()
-    weights[background, :3] = weights[background, :1]
-    arrays["samples/weights"] = weights
-    arrays["sample_summary/signal_events"] = np.array([(~background).sum(), 0, 0])
-    arrays["sample_summary/background_events"] = int(background.sum())
-    data_files.write(place / "events.h5", arrays)
-    madminer_file.write_cross_sections(
-        place / "events.h5", np.array([[1.0, 2.1, 2.1], [0.5, 0.5, 0.5]])
-    )
+    recast_events.write(place / "events.h5")
     select(place)
     return place
 

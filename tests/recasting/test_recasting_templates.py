@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import sys
 import threading
 from pathlib import Path
 
@@ -100,6 +101,16 @@ def test_what_is_not_at_an_address_is_one_line(address: str) -> None:
         root_files.Contents(f"{address}/none.root")
     with pytest.raises(InputError, match="cannot be fetched"):
         root_files.Contents("nothing://at.all/x.root")
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``None`` in ``sys.modules`` is to Python a module that is not installed."""
+    monkeypatch.setitem(sys.modules, "fsspec_xrootd", None)
+    with pytest.raises(InputError, match=r"^root://some//x\.root: .*install fsspec-xrootd where"):
+        root_files.Contents("root://some//x.root")
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(InputError, match=r"^s3://some/x\.root: .*install s3fs where"):
+        root_files.Contents("s3://some/x.root")
 
 
 def test_broken_files_are_one_line(tmp_path: Path, written: Path) -> None:

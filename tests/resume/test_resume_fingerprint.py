@@ -90,6 +90,9 @@ def test_packages_of_another_environment_are_its_own(tmp_path):
     (place / "METADATA").write_text("Metadata-Version: 2.1\nName: pyhf\nVersion: 0.7.6\n")
     before = fingerprint.packages(tmp_path)
     assert before != fingerprint.packages()
+    assert [(one.name, one.version) for one in fingerprint.distributions(tmp_path)] == [
+        ("pyhf", "0.7.6")
+    ]
     fingerprint.packages.cache_clear()
     (place / "METADATA").write_text("Metadata-Version: 2.1\nName: pyhf\nVersion: 0.7.7\n")
     assert fingerprint.packages(tmp_path) != before

@@ -82,6 +82,7 @@ def test_the_run_says_what_it_was(toy, facts):
     assert re.fullmatch("[0-9a-f]{40}|", facts["code"]["commit"])
     assert facts["code"]["files"].keys() >= {"steps/ml/training.py"}
     assert facts["packages"]["yadage"] == metadata.version("yadage")
+    assert facts["environments"] == {}
     assert facts["host"].keys() == {"name", "system", "machine", "cores"}
     assert facts["parameters"] == {
         "input_file": "~/some.txt",
@@ -229,6 +230,23 @@ def test_without_provenance_nothing_can_be_said(copied, capsys, text):
     error = capsys.readouterr().err
     assert error.startswith(f"error: {path}: ")
     assert error.count("\n") == 1
+
+
+def test_environments_of_images_say_their_packages(tmp_path):
+    place = tmp_path / "own/lib/python3.11/site-packages/pyhf-0.7.6.dist-info"
+    place.mkdir(parents=True)
+    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: pyhf\nVersion: 0.7.6\n")
+    python = tmp_path / "own/bin/python3"
+    python.parent.mkdir()
+    python.touch(mode=0o755)
+    one = stage("own", ["init"], ": '{input_file}'", input_file=from_init("input_file"))
+    image = "somebody/madminer-workflow-recast"
+    one["scheduler"]["step"]["environment"]["image"] = image
+    toy = Toy(tmp_path, [one])
+    result = toy.run(VENV_RECAST=str(tmp_path / "own"))
+    assert result.returncode == 0, result.stderr
+    facts = json.loads((toy.workdir / "provenance.json").read_text())
+    assert facts["environments"] == {image: {"pyhf": "0.7.6"}}
 
 
 def test_images_are_told_by_their_digests(tmp_path):

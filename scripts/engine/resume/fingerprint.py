@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -41,13 +41,20 @@ def packages(prefix: Path | None = None) -> str:
     Args:
         prefix: Folder of a virtual environment; that of this process by default.
     """
-    found = metadata.distributions()
-    if prefix:
-        places = [str(place) for place in prefix.glob("lib/python*/site-packages")]
-        found = metadata.distributions(path=places)
+    found = distributions(prefix) if prefix else metadata.distributions()
     versions = sorted(f"{one.name}=={one.version}" for one in found)
     system = [platform.python_version(), platform.machine(), platform.system()]
     return hashlib.sha256("\n".join([*system, *versions]).encode()).hexdigest()
+
+
+def distributions(prefix: Path) -> Iterable[metadata.Distribution]:
+    """Return what is installed in a virtual environment.
+
+    Args:
+        prefix: Its folder.
+    """
+    places = [str(place) for place in prefix.glob("lib/python*/site-packages")]
+    return metadata.distributions(path=places)
 
 
 @cache

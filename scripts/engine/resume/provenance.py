@@ -17,9 +17,9 @@ from typing import Any
 import yaml
 from yadage import workflow_loader
 
-from scripts.engine import steplog
+from scripts.engine import environments, steplog
 from scripts.engine.launch import ROOT, Specification
-from scripts.engine.resume import contents, crate, journal, keys
+from scripts.engine.resume import contents, crate, fingerprint, journal, keys
 from scripts.engine.resume.journal import Line
 from steps import __version__
 from steps.stage.files import atomic
@@ -119,7 +119,8 @@ def _facts(run: Run) -> dict[str, Any]:
         },
         "code": _shown(_code(lines), run.workdir),
         "python": platform.python_version(),
-        "packages": _packages(),
+        "packages": _packages(metadata.distributions()),
+        "environments": _environments(nodes.values()) if run.runtime == "native" else {},
         "seeds": _seeds({"run": parameters, **settings}),
         "parameters": _shown(_public(parameters), run.workdir),
         "inputs": _inputs(steps, _shown(list(_paths(settings)), run.workdir), run.workdir),
@@ -289,8 +290,19 @@ def _commit() -> tuple[str, bool | None]:
     return text.removesuffix("-dirty"), text.endswith("-dirty") if text else None
 
 
-def _packages() -> dict[str, str]:
-    versions = {one.name: one.version for one in metadata.distributions()}
+def _environments(nodes: Iterable[_Node]) -> dict[str, dict[str, str]]:
+    """Return the packages of images whose steps ran in an environment of their own."""
+    names = {node.image.rpartition(":")[0] for node in nodes}
+    own = {name: environments.of_image(name) for name in sorted(names)}
+    return {
+        name: _packages(fingerprint.distributions(environment.prefix))
+        for name, environment in own.items()
+        if environment
+    }
+
+
+def _packages(found: Iterable[metadata.Distribution]) -> dict[str, str]:
+    versions = {one.name: one.version for one in found}
     return dict(sorted(versions.items(), key=lambda item: item[0].lower()))
 
 
