@@ -104,6 +104,7 @@ def test_a_process_of_pythia_has_its_card_and_the_energy_of_the_others():
     assert made == {
         "name": "ggF",
         "num_events": None,
+        "events_per_job": None,
         "card": text,
         "filter": {},
         "energy": 13000.0,
