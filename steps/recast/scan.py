@@ -12,7 +12,7 @@ from steps.recasting import analysis, hepdata, report, root_files, scanning
 from steps.recasting.limits import LEVEL
 from steps.recasting.model import Expectation, without_signal
 from steps.recasting.selecting import Events, refuse_negative
-from steps.recasting.templates import REFERENCE, Template, scale_factor
+from steps.recasting.templates import Template, scale_factor
 from steps.stage import command
 from steps.stage.errors import InputError
 from steps.stage.files import atomic
@@ -32,7 +32,8 @@ def main() -> None:
     add("--observable", required=True, help="observable of the histogram")
     add("--bins", required=True, help="edges of its bins, separated by commas")
     add("--selection", default="", help="expressions of observables, separated by ;")
-    for what, name in (("sig", "signal"), ("bkg", "background"), ("data", "data")):
+    add("--filesig", required=True, help="ROOT file of the scaled signal, which says its scale")
+    for what, name in (("bkg", "background"), ("data", "data")):
         add(f"--file{what}", required=True, help=f"ROOT file of the {name}, or its address")
         short = what.replace("data", "dat")
         add(f"--hist{short}", required=True, help="name of the histogram in it")
@@ -59,18 +60,20 @@ def main() -> None:
         refuse_negative(found, f"{args.data_file}: {where}")
         return found.scaled(factor)
 
-    reference = args.histsig + REFERENCE
+    standard_model = analysis.point(args.reference, names, "standard_model")
+    at_reference = signal(standard_model)
+    is_part = bool(at_reference.nominal.values.sum() > 0)
     kept = background.template(args.histbkg)
     expectation = Expectation(
-        given.template(args.histsig),
-        given.template(reference) if reference in given else None,
+        at_reference,
+        at_reference if is_part else None,
         kept if kept.nominal.values.any() else None,
         data.template(args.histdat).nominal.values,
     )
     progress = command.progress(len(grid.points), "parameter points")
     found = scanning.scan(grid, signal, expectation, progress)
 
-    about = report.About.of(given.about, data.about, against_standard_model=reference in given)
+    about = report.About.of(given.about, data.about, against_standard_model=is_part)
     nothing = without_signal(expectation)
     _write(args.output_dir / "background.json", json.dumps(nothing, indent=1))
     patches = scanning.patch_set(found, nothing, names)
@@ -78,7 +81,7 @@ def main() -> None:
     table = report.scan_table(found, names, about)
     text = yaml.safe_dump(table, sort_keys=False, default_flow_style=None, width=110)
     _write(args.output_dir / "scan.yml", text)
-    at = analysis.point(args.reference, names, "standard_model")[grid.scanned].tolist()
+    at = standard_model[grid.scanned].tolist()
     figure = recast.exclusion(*report.plane(found, names), LEVEL, (about.name, about.data), at)
     with atomic(args.output_dir / "exclusion.png") as path:
         figure.savefig(path)

@@ -154,7 +154,7 @@ def test_a_scan_is_what_pyhf_says_of_each_patch(folder: Path) -> None:
         ),
         pyhf_side.stage(
             *("scan", "--data-file", folder / "events.h5", "--scan=-1,1,5", *options),
-            *("--filesig", selected, "--histsig=h_mjj", "--filebkg", kept / "background.root"),
+            *("--filesig", selected, "--filebkg", kept / "background.root"),
             *("--histbkg=h_mjj", "--filedata", kept / "data.root", "--histdat=h_mjj"),
             *("--output-dir", folder / "scan"),
         ),
@@ -183,7 +183,7 @@ def test_a_scan_is_what_pyhf_says_of_each_patch(folder: Path) -> None:
 def test_a_file_that_is_not_scaled_has_no_scan(folder: Path) -> None:
     done = pyhf_side.stage(
         *("scan", "--data-file", folder / "events.h5", "--scan=-1,1,5", "--observable=x"),
-        *(f"--bins={BINS}", "--filesig", folder / "selected.root", "--histsig=h_mjj"),
+        *(f"--bins={BINS}", "--filesig", folder / "selected.root"),
         *("--filebkg", folder / "selected.root", "--histbkg=h_mjj"),
         *("--filedata", folder / "selected.root", "--histdat=h_mjj"),
         *("--output-dir", folder / "no_scan"),
@@ -243,9 +243,12 @@ def test_the_workflow_ends_with_both_plots(folder: Path) -> None:
 
     again = run("-p", "toys=0")
     assert "0 ran, 5 were done already" in again.stdout
-    scanned = run("-p", "scan=0,1,5")
-    assert "1 ran, 4 were done already" in scanned.stdout
-    assert (folder / "work/scan/patchset.json").exists()
+    # Also where theta is the Standard Model, which is no point of its own then.
+    scanned = run("-p", "scan=0,1,5", "-p", "theta=0")
+    assert scanned.returncode == 0, scanned.stderr
+    told = yaml.safe_load((folder / "work/scan/scan.yml").read_text())
+    assert told["tested_against"] == "Standard Model"
+    assert told["points"][0]["CLs"]["observed"] == 1.0
     wrong = run("-p", "theta=1,2")
     assert wrong.returncode == 2
     assert "theta: '1,2' is not a value" in wrong.stderr
