@@ -59,7 +59,7 @@ def shower(
         by the entry's name.
 
     Raises:
-        CardError: A setting is not known to Pythia.
+        CardError: A setting is not known to Pythia, or it completes no event.
     """
     pythia = _pythia(
         [
@@ -77,10 +77,14 @@ def shower(
     for start in range(0, n_events, _BATCH):
         batch = pythia.nextBatch(min(_BATCH, n_events - start), "none")
         complete = ~ak.to_numpy(ak.is_none(batch))
-        kept.append(start + np.flatnonzero(complete))
-        weights.append(ak.to_numpy(batch.info.weights[complete]))
-        columns.append(_stable(batch.prt[complete]))
+        # A batch without any event has no columns either.
+        if complete.any():
+            kept.append(start + np.flatnonzero(complete))
+            weights.append(ak.to_numpy(batch.info.weights[complete]))
+            columns.append(_stable(batch.prt[complete]))
         progress(min(start + _BATCH, n_events))
+    if not columns:
+        raise CardError("Pythia 8 gives up on every event; may its particles decay?")
     names = list(pythia.infoPython().weightNameVector())
     logs = log_responses(names, np.concatenate(weights), variations)
     return _flatten(ak.concatenate(columns)), np.concatenate(kept), logs
@@ -229,6 +233,8 @@ def produce(
             hook.left = before = _TRIES * (passed + 1)
         batch = pythia.nextBatch(size, "none")
         batch = batch[~ak.is_none(batch)]
+        if not len(batch):
+            continue
         particles = _stable(batch.prt)
         found = np.flatnonzero(passing(_flatten(particles), wanted))
         # Packed: else what does not pass is kept in memory with the rest.

@@ -334,16 +334,16 @@ def _check_expressions(spec: PhysicsInput) -> None:
     codes = []
     for parameter in spec.parameters:
         where = f"parameters: {parameter['parameter_name']}"
-        _parse(f"{where}: param_card_transform", parameter["param_card_transform"], ["theta"])
+        transform = parameter["param_card_transform"]
+        if transform not in (None, "", "_"):
+            _parse(f"{where}: param_card_transform", transform, ["theta"])
         code = (parameter["lha_block"].lower(), parameter["lha_id"])
         if code in codes:
             raise SettingError(f"{where}: lha_block and lha_id are used twice; choose others")
         codes.append(code)
 
 
-def _parse(where: str, text: str | None, names: Sequence[str] = ()) -> None:
-    if text in (None, "", "_"):
-        return
+def _parse(where: str, text: str, names: Sequence[str] = ()) -> None:
     try:
         expressions.parse(text, names)
     except expressions.ExpressionError as error:

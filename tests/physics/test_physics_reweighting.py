@@ -10,7 +10,7 @@ import pythia8mc
 from steps.events import lhe
 from steps.physics import amplitude, detector, generator, reweighting
 from steps.physics.partons import PartonDensities, PartonDistribution, StrongCoupling, find_set
-from steps.physics.shower import log_responses, shower, variation_settings
+from steps.physics.shower import CardError, log_responses, shower, variation_settings
 
 SET, OTHER = "NNPDF31_lo_as_0130", "NNPDF23_lo_as_0130_qed"
 ENERGY, SCALE = 13000.0, 125.0
@@ -197,6 +197,13 @@ def test_a_varied_shower_is_that_of_the_other_scale(event_file, kind, setting):
         # Of final-state radiation Pythia's weights know a part alone; see docs/systematics.md.
         share = (by_weights - counts.mean()) / (anew.mean() - counts.mean())
         assert 0.15 < share < 1.2
+
+
+def test_a_card_that_no_event_survives_is_refused(event_file):
+    """A Higgs boson that may decay to one photon alone cannot decay at all."""
+    card = ["25:onMode = off", "25:onIfMatch = 22 2"]
+    with pytest.raises(CardError, match="gives up on every event; may its particles decay"):
+        shower(event_file, card, 20, np.random.default_rng(1))
 
 
 def test_weights_are_told_by_their_names():

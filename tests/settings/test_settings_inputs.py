@@ -241,6 +241,8 @@ MISTAKES = [
         ("ph", setter("parameters", 0, "parameter_range", value=value), ["parameter_range", "CWL2"])
         for value in ("(10,-10)", "(1,1)", "(1)", "(a,b)", "", "(-1,0,1)", "(nan,1)", [1], [2, 1])
     ),
+    ("ph", setter("cuts", value=[{"cut": 1, "expression": ""}]), ["cuts: 1: expression", "mend"]),
+    ("ph", setter("observables", 0, "definition", value=""), ["pt_j1: definition", "mend"]),
     ("ph", setter("generator", value={"energy": -1}), ["generator", "energy"]),
     ("ph", setter("generator", value={"backend": "sherpa"}), ["backend", "builtin"]),
     (
