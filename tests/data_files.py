@@ -85,6 +85,16 @@ def with_systematics() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def with_background() -> dict[str, Any]:
+    """The same with one of its two processes, which no parameter changes, as background."""
+    arrays = with_systematics()
+    background = arrays["samples/processes"] == 1
+    arrays["samples/sampling_benchmarks"] = np.where(background, -1, 0)
+    weights = arrays["samples/weights"].copy()
+    weights[background, :3] = weights[background, :1]
+    return arrays | {"samples/weights": weights}
+
+
 def write(path: Path, arrays: Mapping[str, Any]) -> Path:
     """Write arrays; None makes a group, and ``dataset@name`` an attribute."""
     with h5py.File(path, "w") as file:

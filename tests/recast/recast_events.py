@@ -10,12 +10,8 @@ from steps.events import madminer_file
 
 def write(path: Path) -> None:
     """Write the file; its observables are ``x`` and ``y``, its one parameter has benchmarks."""
-    arrays = data_files.with_systematics()
-    background = arrays["samples/processes"] == 1
-    arrays["samples/sampling_benchmarks"] = np.where(background, -1, 0)
-    weights = arrays["samples/weights"].copy()
-    weights[background, :3] = weights[background, :1]
-    arrays["samples/weights"] = weights
+    arrays = data_files.with_background()
+    background = arrays["samples/sampling_benchmarks"] < 0
     arrays["sample_summary/signal_events"] = np.array([(~background).sum(), 0, 0])
     arrays["sample_summary/background_events"] = int(background.sum())
     data_files.write(path, arrays)

@@ -24,12 +24,7 @@ THETA = np.array([0.5])
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Signal and background, a nuisance parameter of weights, and one of shifted events."""
-    arrays = data_files.with_systematics()
-    background = arrays["samples/processes"] == 1
-    arrays["samples/sampling_benchmarks"] = np.where(background, -1, 0)
-    weights = arrays["samples/weights"].copy()
-    weights[background, :3] = weights[background, :1]
-    arrays["samples/weights"] = weights
+    arrays = data_files.with_background()
     shifted = [f"shifted/jes/{side}" for side in ("up", "down")]
     for name in shifted:
         arrays[f"{name}/processes"] = np.arange(100) % 2
