@@ -5,7 +5,7 @@ from pathlib import Path
 from steps.plots import recast
 from steps.recasting import root_files
 from steps.recasting.analysis import positive
-from steps.recasting.templates import REFERENCE, scale_factor
+from steps.recasting.templates import REFERENCE, SCALE, scale_factor
 from steps.stage import command
 from steps.stage.errors import SettingError
 from steps.stage.files import atomic
@@ -29,7 +29,7 @@ def main() -> None:
     found = root_files.Contents(args.input)
     said = found.about.get("signal", {})
     scale = {}
-    for name in ("cross_section", "sum_of_weights", "luminosity", "k_factor", "filter_efficiency"):
+    for name in SCALE:
         number = positive(getattr(args, name), name) or said.get(name)
         if number is None:
             option = name.replace("_", "-")

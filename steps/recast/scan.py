@@ -12,7 +12,7 @@ from steps.recasting import analysis, hepdata, report, root_files, scanning
 from steps.recasting.limits import LEVEL
 from steps.recasting.model import Expectation, without_signal
 from steps.recasting.selecting import Events, refuse_negative
-from steps.recasting.templates import Template, scale_factor
+from steps.recasting.templates import SCALE, Template, scale_factor
 from steps.stage import command
 from steps.stage.errors import InputError
 from steps.stage.files import atomic
@@ -96,13 +96,12 @@ def main() -> None:
 
 def _factor(given: root_files.Contents) -> float:
     said = given.about.get("signal", {})
-    names = ("cross_section", "sum_of_weights", "luminosity", "k_factor", "filter_efficiency")
-    if missing := [name for name in names if not isinstance(said.get(name), float)]:
+    if missing := [name for name in SCALE if not isinstance(said.get(name), float)]:
         raise InputError(
             f"{given.address}: does not say {missing[0]} of its signal; give what stage scaling "
             "writes, or leave scan empty"
         )
-    return scale_factor(**{name: said[name] for name in names})
+    return scale_factor(**{name: said[name] for name in SCALE})
 
 
 def _write(path: Path, text: str) -> None:

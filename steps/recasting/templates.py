@@ -68,6 +68,10 @@ class Template:
         return list(self.variations.items())
 
 
+SCALE = ("cross_section", "sum_of_weights", "luminosity", "k_factor", "filter_efficiency")
+"""What :func:`scale_factor` takes, as files say it of their signal."""
+
+
 def scale_factor(
     cross_section: float,
     sum_of_weights: float,
